@@ -1,0 +1,1 @@
+"""The saga at work: batches in, decisions, one append, commands out."""

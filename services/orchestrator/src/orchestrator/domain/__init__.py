@@ -1,0 +1,1 @@
+"""The saga's decisions: pure functions of state, message and time."""
