@@ -1,0 +1,1 @@
+"""What the modules share. Standard library only: it runs on the managed servers."""
