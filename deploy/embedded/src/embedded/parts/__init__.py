@@ -1,0 +1,1 @@
+"""The parts of the one-machine stack: each module builds one `Program` and does nothing else."""
