@@ -1,0 +1,51 @@
+"""Showing an order while it runs: a live view in a terminal, plain lines elsewhere, or nothing."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TextIO
+
+from console.following import Entry
+from console.narration import Narrator
+
+Watcher = Callable[[Entry], None]
+
+
+def watcher(
+    order_id: str, *, quiet: bool = False, out: TextIO | None = None
+) -> AbstractContextManager[Watcher]:
+    """What takes an order's entries and shows them on `out` (standard output)."""
+    target = out or sys.stdout
+    if quiet:
+        return _silence()
+    return _live(order_id, target) if in_terminal(target) else _lines(target)
+
+
+def in_terminal(out: TextIO) -> bool:
+    """Whether a person watches `out`."""
+    return out.isatty() and os.environ.get("TERM") != "dumb"
+
+
+@contextmanager
+def _silence() -> Iterator[Watcher]:
+    yield lambda _entry: None
+
+
+@contextmanager
+def _lines(out: TextIO) -> Iterator[Watcher]:
+    narrator = Narrator()
+
+    def on_entry(entry: Entry) -> None:
+        for line in narrator.lines(entry):
+            print(line, file=out, flush=True)
+
+    yield on_entry
+
+
+@contextmanager
+def _live(order_id: str, out: TextIO) -> Iterator[Watcher]:
+    from console.live import LiveView  # noqa: PLC0415 - drawing is slow to import and not always needed
+
+    with LiveView(order_id, out) as view:
+        yield view.on_entry
