@@ -1,0 +1,69 @@
+"""The wire contract: the JSON of every message is checked in, and changes only when somebody says so.
+
+To announce a change, renew the files with `RENEW_GOLDEN=1 pytest tests/contract/test_contracts_golden.py`,
+read the difference, and commit it together with the change (`golden/README.md`).
+"""
+
+import json
+import os
+
+import pytest
+from pydantic import BaseModel
+
+from stagewright.asyncapi import channels
+from stagewright.contracts.base import Message
+from stagewright.contracts.commands import ALL_COMMANDS
+from stagewright.contracts.events import ALL_OUTCOMES, ORDER_EVENTS
+from tests.support.contract_samples import GOLDEN, SAMPLES
+
+RENEW = os.environ.get("RENEW_GOLDEN") == "1"
+_by_name = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample).__name__)
+
+
+def _travelling() -> set[str]:
+    found = {model for channel in channels() for model in (*channel.messages, *channel.replies)}
+    return {model.__name__ for model in (*found, *ALL_COMMANDS, *ALL_OUTCOMES, *ORDER_EVENTS)}
+
+
+def _subclasses(model: type[BaseModel]) -> set[type[BaseModel]]:
+    return {model}.union(*(_subclasses(child) for child in model.__subclasses__()))
+
+
+@_by_name
+def test_a_message_is_what_its_golden_file_says(sample: BaseModel) -> None:
+    path = GOLDEN / f"{type(sample).__name__}.json"
+    if RENEW:
+        path.write_text(json.dumps(json.loads(sample.model_dump_json()), indent=2) + "\n")
+
+    assert json.loads(sample.model_dump_json()) == json.loads(path.read_text())
+
+
+@_by_name
+def test_a_message_that_waits_in_a_stream_can_be_read(sample: BaseModel) -> None:
+    text = (GOLDEN / f"{type(sample).__name__}.json").read_text()
+
+    assert type(sample).model_validate_json(text) == sample
+
+
+@_by_name
+def test_a_sample_leaves_nothing_out(sample: BaseModel) -> None:
+    """A field that a sample leaves at its default hides changes of what it holds."""
+    left = {name for name in type(sample).model_fields if name not in sample.model_fields_set}
+
+    assert left == set()
+
+
+def test_every_message_has_a_golden_file_and_no_file_is_left_over() -> None:
+    sampled = {type(sample).__name__ for sample in SAMPLES}
+
+    assert sampled == _travelling()
+    assert {path.stem for path in GOLDEN.glob("*.json")} == sampled
+
+
+def test_every_message_class_travels_somewhere() -> None:
+    """A message that the topology's channels do not mention is a contract that nobody documents."""
+    messages = {model for model in _subclasses(Message) if "ce_type" in model.__dict__}
+    ours = {model.__name__ for model in messages if model.__module__.startswith("stagewright.contracts")}
+
+    assert ours <= _travelling()
+    assert len({model.ce_type for model in messages if issubclass(model, Message)}) == len(messages)
