@@ -17,6 +17,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from stagewright.contracts.base import Stage
+
 CONNECTION_FILE = "connection.toml"
 
 
@@ -118,15 +120,36 @@ class ExecutorSettings(_Part):
     run_dir: Path | None = Field(
         default=None, description="private directories of runs; tmpfs where possible"
     )
+    dumps: str = Field(
+        default="",
+        description="where databases are dumped before they are dropped: a directory, or `s3://bucket/prefix`; "
+        "empty: `dumps` in the data directory",
+    )
 
 
-class SagaSettings(_Part):
-    """How the saga treats failures: attempts per stage and backoff in seconds, doubling up to a cap."""
+class RetryRule(_Part):
+    """How often a class of errors is tried, and how long between: seconds, doubling up to a cap."""
 
     max_attempts: int = Field(default=5, ge=1, le=50)
     backoff: float = Field(default=1.0, gt=0)
     backoff_cap: float = Field(default=60.0, gt=0)
-    stage_timeout: float = Field(default=900.0, gt=0)
+
+
+class SagaSettings(RetryRule):
+    """How the saga treats failures and time. Its own rule is for every error without one in `retries`."""
+
+    retries: dict[str, RetryRule] = Field(
+        default_factory=dict,
+        description="rules by error code or the first words of it: `repository`, `vault.unavailable`",
+    )
+    stage_timeout: float = Field(default=900.0, gt=0, description="seconds that one command may take")
+    stage_timeouts: dict[Stage, float] = Field(default_factory=dict, description="the same, for single stages")
+    approval: tuple[str, ...] = Field(
+        default=(), description="environments whose changes need approval, as shell patterns: `prod-*`"
+    )
+    approval_timeout: float = Field(default=86_400.0, gt=0, description="seconds until a plan is denied")
+    probe_backoff: RetryRule = RetryRule(max_attempts=50, backoff=0.5, backoff_cap=60.0)
+    """How often services that are up but incomplete are asked again whether they are ready."""
 
 
 class Settings(BaseSettings):

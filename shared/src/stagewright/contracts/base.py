@@ -38,8 +38,24 @@ class Stage(StrEnum):
     CREATE_VARIABLES = "create_variables"
     DEPLOY_SERVICES = "deploy_services"
     UPDATE_ROUTES = "update_routes"
+    REMOVE_SERVICES = "remove_services"
+    RELEASE_RESOURCES = "release_resources"
+    DELETE_VARIABLES = "delete_variables"
+    DECONFIGURE_ENVIRONMENT = "deconfigure_environment"
+    PROBE_SERVICES = "probe_services"
 
 
-STAGES: tuple[Stage, ...] = tuple(Stage)
+STAGES: tuple[Stage, ...] = tuple(stage for stage in Stage if stage is not Stage.PROBE_SERVICES)
+"""What an order runs through, at most, in this order. `probe_services` comes after an order's end."""
+
+CLEANING: frozenset[Stage] = frozenset(
+    {
+        Stage.REMOVE_SERVICES,
+        Stage.RELEASE_RESOURCES,
+        Stage.DELETE_VARIABLES,
+        Stage.DECONFIGURE_ENVIRONMENT,
+    }
+)
+"""Stages that take away what the environment no longer wants; only orders that drop something have them."""
 
 MessageTypes = Mapping[str, type[Message]]

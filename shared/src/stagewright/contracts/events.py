@@ -6,7 +6,14 @@ from uuid import UUID
 from pydantic import Field
 
 from stagewright.contracts.base import Contract, Message, Stage
-from stagewright.contracts.work import Allocation, DnsRecord, Health, Route, ServiceSecrets
+from stagewright.contracts.work import (
+    Allocation,
+    DnsRecord,
+    Health,
+    Route,
+    ServiceHealth,
+    ServiceSecrets,
+)
 from stagewright.errors import ErrorInfo
 
 
@@ -20,6 +27,8 @@ class Outcome(Message):
     attempt: int = Field(ge=1)
     started_at: str = Field(description="RFC 3339, UTC")
     finished_at: str = Field(description="RFC 3339, UTC")
+    executor: str | None = Field(default=None, description="which executor did it")
+    fence: int | None = Field(default=None, description="the lease's revision under which it was done")
 
 
 class InspectedService(Contract):
@@ -84,6 +93,9 @@ class ServiceDeployed(Outcome):
     commit: str
     health: Health = Field(description="`incomplete`: up, but not answering yet")
     changed: tuple[str, ...] = Field(default=(), description="names of the tasks that changed something")
+    run: str | None = Field(
+        default=None, description="command that runs the playbook again by hand, on the executor's machine"
+    )
 
 
 class RoutesUpdated(Outcome):
@@ -92,7 +104,53 @@ class RoutesUpdated(Outcome):
     ce_type: ClassVar[str] = "stagewright.routes.updated.v1"
 
     routes: tuple[Route, ...]
+    maintenance: bool = False
     changed: bool = False
+
+
+class ServiceRemoved(Outcome):
+    """One service is gone from its allocation."""
+
+    ce_type: ClassVar[str] = "stagewright.service.removed.v1"
+
+    service: str
+    dump: str | None = Field(default=None, description="where its database was dumped: a path or `s3://…`")
+    changed: tuple[str, ...] = Field(default=(), description="names of the tasks that changed something")
+    run: str | None = Field(
+        default=None, description="command that runs the playbook again by hand, on the executor's machine"
+    )
+
+
+class ResourcesReleased(Outcome):
+    """The allocations are free for others."""
+
+    ce_type: ClassVar[str] = "stagewright.resources.released.v1"
+
+    changed: tuple[str, ...] = Field(default=(), description="what was removed: `bucket:stagewright-3`")
+
+
+class VariablesDeleted(Outcome):
+    """The secrets are deleted; their versions can be restored."""
+
+    ce_type: ClassVar[str] = "stagewright.variables.deleted.v1"
+
+    changed: tuple[str, ...] = Field(default=(), description="paths that were deleted now")
+
+
+class EnvironmentDeconfigured(Outcome):
+    """The records are gone."""
+
+    ce_type: ClassVar[str] = "stagewright.environment.deconfigured.v1"
+
+    changed: tuple[str, ...] = Field(default=(), description="names of the records that were removed")
+
+
+class ServicesProbed(Outcome):
+    """How services are now."""
+
+    ce_type: ClassVar[str] = "stagewright.services.probed.v1"
+
+    services: tuple[ServiceHealth, ...]
 
 
 class CommandFailed(Outcome):
@@ -102,29 +160,55 @@ class CommandFailed(Outcome):
 
     service: str | None = None
     error: ErrorInfo
+    run: str | None = Field(
+        default=None, description="command that runs the playbook again by hand, on the executor's machine"
+    )
+
+
+CANCELLED = "command.cancelled"
+"""Error code of a command that was withdrawn before or while it ran."""
+LEASE_LOST = "lease.lost"
+"""Error code of an executor that lost its lease and therefore stopped: no answer to the command."""
 
 
 class OrderPlanned(Message):
-    """The saga made its plan: published so that others can follow."""
+    """The saga made its plan: published so that others can follow.
+
+    `revision` is the environment's when the plan was made: a plan that an order binds to holds for it alone.
+    """
 
     ce_type: ClassVar[str] = "stagewright.order.planned.v1"
 
     order_id: str
     environment: str
     decisions: tuple["Decision", ...]
+    environment_decision: "EnvironmentDecision"
+    revision: int = Field(ge=0)
 
 
 class Decision(Contract):
     """One line of the plan."""
 
     service: str
-    decision: Literal["create", "update", "unchanged"]
+    decision: Literal["create", "update", "unchanged", "replace", "drop"]
     reasons: tuple[str, ...]
-    commit: str
+    commit: str | None = Field(description="the commit that will run; None for what is dropped")
     before: dict[str, str | None] = Field(
         default_factory=dict, description="the fields that change, as they were"
     )
     after: dict[str, str | None] = Field(default_factory=dict, description="the same fields, as they will be")
+
+
+class EnvironmentDecision(Contract):
+    """The plan's line for the environment itself: its domains, and whether it is in maintenance."""
+
+    decision: Literal["create", "update", "unchanged", "drop"]
+    reasons: tuple[str, ...]
+    before: dict[str, str | None] = Field(default_factory=dict)
+    after: dict[str, str | None] = Field(default_factory=dict)
+
+
+EndStatus = Literal["succeeded", "failed", "cancelled", "stuck"]
 
 
 class OrderEnded(Message):
@@ -134,9 +218,105 @@ class OrderEnded(Message):
 
     order_id: str
     environment: str
-    status: Literal["succeeded", "failed"]
+    status: EndStatus = Field(
+        description="`stuck`: reversing what was done failed; `error` says what to do by hand"
+    )
     error: ErrorInfo | None = None
+    reverted: bool = Field(default=False, description="what the order had done was reversed")
     finished_at: str
+
+
+class ApprovalRequested(Message):
+    """The order waits until somebody else than its submitter approves its plan; at `due` it is denied."""
+
+    ce_type: ClassVar[str] = "stagewright.order.approval_requested.v1"
+
+    order_id: str
+    environment: str
+    due: str
+
+
+class OrderApproved(Message):
+    """Somebody approved the plan as it stands."""
+
+    ce_type: ClassVar[str] = "stagewright.order.approved.v1"
+
+    order_id: str
+    environment: str
+    by: str
+
+
+class OrderCancelled(Message):
+    """Somebody wants the order to stop; it ends when nothing of it runs any more."""
+
+    ce_type: ClassVar[str] = "stagewright.order.cancelled.v1"
+
+    order_id: str
+    environment: str
+    by: str
+    why: str | None = None
+
+
+class OrderPaused(Message):
+    """Nothing new of the order begins until it is resumed."""
+
+    ce_type: ClassVar[str] = "stagewright.order.paused.v1"
+
+    order_id: str
+    environment: str
+    by: str
+
+
+class OrderResumed(Message):
+    """The order goes on."""
+
+    ce_type: ClassVar[str] = "stagewright.order.resumed.v1"
+
+    order_id: str
+    environment: str
+    by: str
+
+
+class OrderRetried(Message):
+    """An order that had ended badly goes on from what failed; `services` are those tried again, if named."""
+
+    ce_type: ClassVar[str] = "stagewright.order.retried.v1"
+
+    order_id: str
+    environment: str
+    by: str
+    services: tuple[str, ...] = ()
+
+
+class ReversalBegun(Message):
+    """What the order did is being reversed, last step first."""
+
+    ce_type: ClassVar[str] = "stagewright.order.reversal_begun.v1"
+
+    order_id: str
+    environment: str
+    error: ErrorInfo
+
+
+class HealthObserved(Message):
+    """A service that is not deployed anew was seen with another health."""
+
+    ce_type: ClassVar[str] = "stagewright.environment.health_observed.v1"
+
+    order_id: str
+    environment: str
+    service: str
+    health: Health
+
+
+class CommandsWithdrawn(Message):
+    """These commands are to be neither begun nor finished; whoever runs one stops it and says so."""
+
+    ce_type: ClassVar[str] = "stagewright.commands.withdrawn.v1"
+
+    order_id: str
+    environment: str
+    commands: tuple[UUID, ...]
 
 
 OrderPlanned.model_rebuild()
@@ -148,6 +328,23 @@ ALL_OUTCOMES: tuple[type[Outcome], ...] = (
     VariablesCreated,
     ServiceDeployed,
     RoutesUpdated,
+    ServiceRemoved,
+    ResourcesReleased,
+    VariablesDeleted,
+    EnvironmentDeconfigured,
+    ServicesProbed,
     CommandFailed,
 )
-ORDER_EVENTS: tuple[type[Message], ...] = (OrderPlanned, OrderEnded)
+ORDER_EVENTS: tuple[type[Message], ...] = (
+    OrderPlanned,
+    ApprovalRequested,
+    OrderApproved,
+    OrderCancelled,
+    OrderPaused,
+    OrderResumed,
+    OrderRetried,
+    ReversalBegun,
+    HealthObserved,
+    OrderEnded,
+)
+"""What the saga itself says of an order, on `events.order.<environment>.<order>`."""

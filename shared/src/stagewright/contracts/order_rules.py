@@ -176,6 +176,27 @@ def quoted(value: Any) -> Any:
     return value
 
 
+class Fields(NamedTuple):
+    """Which fields an action needs, and which it takes besides."""
+
+    needed: frozenset[str]
+    taken: frozenset[str]
+
+
+_ALWAYS = frozenset(
+    {"action", "environment_id", "order_id", "description", "require_approval", "timeouts", "plan_id"}
+)
+_BLOCKS = frozenset({"api", "front"})
+ACTION_FIELDS: dict[str, Fields] = {
+    "update": Fields(_BLOCKS, frozenset({"on_failure", "supersedes"})),
+    "rollback": Fields(_BLOCKS | {"to"}, frozenset({"pins", "on_failure"})),
+    "drop": Fields(frozenset(), frozenset({"dump"})),
+    "redeploy": Fields(frozenset({"service_ids"}), frozenset()),
+    "maintenance": Fields(frozenset({"maintenance"}), frozenset()),
+}
+"""Beside those that every action takes."""
+
+
 class ServiceLine(NamedTuple):
     """What must be known of a service to find its conflicts; None where it is missing or unreadable."""
 
@@ -203,8 +224,26 @@ class Conflict(NamedTuple):
 
 
 CONFLICT_CODES = frozenset(
-    {"service.duplicate_id", "service.path_taken", "service.type_block", "domain.duplicate"}
+    {
+        "service.duplicate_id",
+        "service.path_taken",
+        "service.type_block",
+        "domain.duplicate",
+        "field.missing",
+        "field.not_for_action",
+    }
 )
+
+
+def action_conflicts(action: str, given: Iterable[str]) -> Iterator[Conflict]:
+    """Fields that the action needs and does not have, and fields that mean nothing to it."""
+    fields, there = ACTION_FIELDS[action], set(given)
+    for name in sorted(fields.needed - there):
+        yield Conflict("field.missing", (name,), "is missing. Add it.")
+    for name in sorted(there - fields.needed - fields.taken - _ALWAYS):
+        yield Conflict(
+            "field.not_for_action", (name,), f"means nothing to action {action}. Take it out of the order."
+        )
 
 
 def conflicts(services: Iterable[ServiceLine], domains: Iterable[DomainLine]) -> Iterator[Conflict]:

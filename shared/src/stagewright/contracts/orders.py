@@ -13,7 +13,7 @@ import orjson
 from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
 from stagewright.contracts import order_rules as rules
-from stagewright.contracts.base import Contract, Message
+from stagewright.contracts.base import Contract, Message, Stage
 from stagewright.contracts.order_rules import (
     API_TYPES,
     FRONT_TYPES,
@@ -78,32 +78,89 @@ class OrderedService(NamedTuple):
     spec: ServiceSpec
 
 
-class Order(Contract):
-    """The desired state of one environment, verified."""
+class SecretPin(Contract):
+    """An exact version of a secret: a name as the service sees it, and a version number."""
 
-    action: Literal["update"]
+    name: VaultId
+    version: int = Field(ge=1)
+
+
+class ServicePins(Contract):
+    """The secrets of one service at exact versions."""
+
+    service: Identifier
+    secrets: tuple[SecretPin, ...] = Field(max_length=200)
+
+
+Action = Literal["update", "drop", "redeploy", "maintenance", "rollback"]
+OnFailure = Literal["keep", "revert"]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Order(Contract):
+    """The desired state of one environment, verified, or something to be done to it.
+
+    Which fields an action needs and takes is in `order_rules.ACTION_FIELDS`.
+    """
+
+    action: Action
     environment_id: Identifier
     order_id: OrderId | None = None
     description: Text | None = None
-    api: Block
-    front: Block
+    api: Block | None = Field(default=None, description="the services without a page of their own")
+    front: Block | None = Field(default=None, description="the services that are pages")
+    service_ids: tuple[Identifier, ...] = Field(
+        default=(), max_length=200, description="`redeploy`: the services that are started anew"
+    )
+    maintenance: bool | None = Field(
+        default=None, description="`maintenance`: true answers 503 on every domain, false serves again"
+    )
+    to: OrderId | None = Field(default=None, description="`rollback`: the order whose result is brought back")
+    pins: tuple[ServicePins, ...] = Field(
+        default=(), max_length=200, description="`rollback`: secrets at exact versions"
+    )
+    dump: bool = Field(default=True, description="`drop`: dump databases before they are dropped")
+    require_approval: bool = Field(
+        default=False, description="wait until somebody else than the submitter approves the plan"
+    )
+    on_failure: OnFailure = Field(
+        default="keep", description="what becomes of what was done, when the order fails or is cancelled"
+    )
+    supersedes: bool = Field(
+        default=False, description="end the updates of this environment that wait for their turn"
+    )
+    timeouts: dict[Stage, Seconds] = Field(
+        default_factory=dict, description="seconds that a command of a stage may take, instead of the setting"
+    )
+    plan_id: OrderId | None = Field(
+        default=None, description="a saved plan: the order fails where another plan would be made by now"
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        lines = (
-            ServiceLine(name, index, spec.id, spec.path, spec.type)
-            for name, block in self._blocks()
-            for index, spec in enumerate(block.services)
-        )
-        domains = (
-            DomainLine(name, index, domain)
-            for name, block in self._blocks()
-            for index, domain in enumerate(block.domains)
-        )
-        for conflict in rules.conflicts(lines, domains):
+        for conflict in (*self._misplaced(), *rules.conflicts(self._service_lines(), self._domain_lines())):
             where = ".".join(str(part) for part in conflict.field)
             raise rules.fail(conflict.code, f"{where} {conflict.message}")
         return self
+
+    def _misplaced(self) -> Iterator[rules.Conflict]:
+        defaults = {name: info.get_default(call_default_factory=True) for name, info in self._fields().items()}
+        given = {name for name, default in defaults.items() if getattr(self, name) != default}
+        return rules.action_conflicts(self.action, given)
+
+    @classmethod
+    def _fields(cls) -> dict[str, Any]:
+        return cls.model_fields
+
+    def _service_lines(self) -> Iterator[ServiceLine]:
+        for name, block in self.blocks():
+            for index, spec in enumerate(block.services):
+                yield ServiceLine(name, index, spec.id, spec.path, spec.type)
+
+    def _domain_lines(self) -> Iterator[DomainLine]:
+        for name, block in self.blocks():
+            for index, domain in enumerate(block.domains):
+                yield DomainLine(name, index, domain)
 
     def digest(self) -> str:
         """SHA-256, in hex, of the order's content: its canonical JSON without the order id.
@@ -114,6 +171,11 @@ class Order(Contract):
         content = self.model_dump(mode="json", exclude={"order_id"}, exclude_defaults=True)
         return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
+    def same_wish(self, other: "Order") -> bool:
+        """Whether both orders want the same, whatever their ids, words and plan."""
+        apart = {"order_id": None, "plan_id": None, "description": None}
+        return self.model_copy(update=apart) == other.model_copy(update=apart)
+
     @property
     def environment(self) -> str:
         """The environment's id (the reference's `getEnvironmentUuid`)."""
@@ -122,7 +184,7 @@ class Order(Contract):
     @property
     def domains(self) -> tuple[str, ...]:
         """Every domain, those of api first (the reference's `getDomains`)."""
-        return self.api.domains + self.front.domains
+        return tuple(domain for _, block in self.blocks() for domain in block.domains)
 
     @cached_property
     def services(self) -> tuple[OrderedService, ...]:
@@ -130,12 +192,20 @@ class Order(Contract):
         return tuple(self._ordered())
 
     def _ordered(self) -> Iterator[OrderedService]:
-        for name, block in self._blocks():
+        for name, block in self.blocks():
             for spec in block.services:
                 yield OrderedService(name, spec)
 
-    def _blocks(self) -> tuple[tuple[BlockName, Block], ...]:
-        return ("api", self.api), ("front", self.front)
+    def blocks(self) -> tuple[tuple[BlockName, Block], ...]:
+        """The blocks that the order has, api first; none where its action needs none."""
+        sides: tuple[tuple[BlockName, Block | None], ...] = (("api", self.api), ("front", self.front))
+        return tuple((name, block) for name, block in sides if block is not None)
+
+
+Purpose = Literal["apply", "plan"]
+ANONYMOUS = "anonymous"
+SUBMITTER_HEADER = "Stagewright-Submitter"
+"""Header of a submit that says who submits; `ANONYMOUS` without it."""
 
 
 class OrderReceived(Message):
@@ -147,6 +217,8 @@ class OrderReceived(Message):
     order: Order
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     received_at: str = Field(description="RFC 3339, UTC: the first receipt, the same for ever")
+    submitted_by: str = Field(default=ANONYMOUS, max_length=100, description="who says to have submitted it")
+    purpose: Purpose = Field(default="apply", description="`plan`: inspect and plan, and change nothing")
 
 
 class FieldError(Contract):
@@ -168,7 +240,7 @@ class Receipt(Contract):
 
 
 class SubmitReply(Contract):
-    """The reply to `orders.submit`."""
+    """The reply to `orders.submit` and `orders.plan`."""
 
     status: Literal["accepted", "duplicate", "rejected"]
     order_id: str | None = None
@@ -177,10 +249,13 @@ class SubmitReply(Contract):
 
 
 __all__ = [
+    "ANONYMOUS",
     "API_TYPES",
     "FRONT_TYPES",
     "ID_PATTERN",
     "ORDER_ID_PATTERN",
+    "SUBMITTER_HEADER",
+    "Action",
     "Block",
     "BlockName",
     "Domain",
@@ -190,11 +265,16 @@ __all__ = [
     "Order",
     "OrderId",
     "OrderReceived",
+    "OnFailure",
     "OrderedService",
+    "Purpose",
     "Receipt",
     "Repository",
     "RepositoryUrl",
     "Role",
+    "Seconds",
+    "SecretPin",
+    "ServicePins",
     "ServiceSpec",
     "ServiceType",
     "SubmitReply",

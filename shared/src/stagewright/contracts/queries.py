@@ -5,13 +5,27 @@ from typing import Literal
 from pydantic import Field
 
 from stagewright.contracts.base import Contract, Stage
-from stagewright.contracts.events import Decision
-from stagewright.contracts.orders import Receipt
+from stagewright.contracts.events import Decision, EnvironmentDecision
+from stagewright.contracts.orders import OnFailure, Order, Purpose, Receipt
 from stagewright.contracts.work import DnsRecord, Health, Route, SecretRef
 from stagewright.errors import ErrorInfo
 
-OrderStatus = Literal["received", "planned", "running", "succeeded", "failed"]
-StageStatus = Literal["pending", "running", "retrying", "succeeded", "failed"]
+OrderStatus = Literal[
+    "received",
+    "planned",
+    "awaiting_approval",
+    "running",
+    "paused",
+    "cancelling",
+    "reverting",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "stuck",
+]
+"""`received`: it waits for its environment, or is inspected. `stuck`: reversing what it did failed."""
+ENDED: frozenset[OrderStatus] = frozenset({"succeeded", "failed", "cancelled", "stuck"})
+StageStatus = Literal["pending", "running", "retrying", "succeeded", "failed", "skipped"]
 
 
 class QueryError(Contract):
@@ -29,6 +43,28 @@ class StageView(Contract):
     started_at: str | None = None
     finished_at: str | None = None
     error: ErrorInfo | None = None
+    undo: bool = Field(default=False, description="this line is about reversing what the stage did")
+
+
+class AttemptView(Contract):
+    """One command of an order and what came of it."""
+
+    stage: Stage
+    service: str | None = None
+    attempt: int
+    undo: bool = False
+    started_at: str | None = None
+    finished_at: str | None = None
+    executor: str | None = None
+    error: ErrorInfo | None = None
+    run: str | None = Field(default=None, description="command that runs the playbook again by hand")
+
+
+class ApprovalView(Contract):
+    """Where an order stands with its approval."""
+
+    due: str
+    approved_by: str | None = None
 
 
 class ServiceOutcomeView(Contract):
@@ -52,10 +88,24 @@ class OrderView(Contract):
     received_at: str
     finished_at: str | None = None
     queue_position: int | None = Field(default=None, description="1 is next; None when it has begun")
+    submitted_by: str
+    purpose: Purpose
+    on_failure: OnFailure
+    approval: ApprovalView | None = None
+    cancelled_by: str | None = None
+    reverted: bool = False
     error: ErrorInfo | None = None
     stages: tuple[StageView, ...]
     services: tuple[ServiceOutcomeView, ...]
     plan: tuple[Decision, ...] = ()
+    environment_plan: EnvironmentDecision | None = None
+    revision: int | None = Field(default=None, description="the environment's revision that was planned on")
+
+
+class AttemptList(Contract):
+    """`logs ID --attempts`: every command of an order, oldest first."""
+
+    attempts: tuple[AttemptView, ...]
 
 
 class OrderSummary(Contract):
@@ -121,11 +171,53 @@ class EnvironmentView(Contract):
     services: tuple[EnvironmentServiceView, ...]
     routes: tuple[Route, ...] = ()
     active_order: str | None = None
+    queue: tuple[str, ...] = Field(default=(), description="orders that wait, the next one first")
     last_order: str | None = None
+    maintenance: bool = False
+    revision: int = Field(default=0, description="counts what changed: a plan holds for one revision")
+
+
+class PlanLine(Decision):
+    """A line of a plan, and what it rests on: what the log says, or what was looked at."""
+
+    basis: Literal["believed", "verified"]
+    as_of: str | None = Field(description="RFC 3339: since when it is believed, or when it was looked at")
+
+
+class PlanView(Contract):
+    """A plan. `plan_id` binds an order to it; a plan from the log alone has none."""
+
+    plan_id: str | None = None
+    environment_id: str
+    action: str
+    revision: int
+    environment: EnvironmentDecision
+    services: tuple[PlanLine, ...]
+    changes: bool = Field(description="whether anything would be done")
+
+
+class PlanQuery(Contract):
+    """Body of `queries.plans.show` (with `plan_id`) and of `queries.plans.believed` (with `order`)."""
+
+    plan_id: str | None = None
+    order: Order | None = None
+
+
+class RollbackQuery(Contract):
+    """Body of `queries.orders.rollback`: bring an environment back to where an order left it."""
+
+    environment_id: str
+    to: str
+
+
+class RollbackOrder(Contract):
+    """Reply of `queries.orders.rollback`: the order that does it, to be planned and submitted as any other."""
+
+    order: Order
 
 
 class OrderQuery(Contract):
-    """Body of `queries.orders.show` and `queries.orders.events`."""
+    """Body of `queries.orders.show`, `queries.orders.events` and `queries.orders.attempts`."""
 
     order_id: str
 
@@ -135,6 +227,7 @@ class OrderListQuery(Contract):
 
     environment_id: str | None = None
     status: OrderStatus | None = None
+    purpose: Purpose = "apply"
     before: str | None = None
     limit: int = Field(default=50, ge=1, le=1000)
 

@@ -33,6 +33,23 @@ class SecretRef(Contract):
     version: int = Field(ge=1)
 
 
+def variable_path(environment: str, name: str) -> str:
+    """Where a variable that orders list is, under the vault's mount."""
+    return f"environments/{environment}/variables/{name}"
+
+
+def own_variable_path(environment: str, service: str, name: str) -> str:
+    """Where a variable that Stagewright makes for one service is, under the vault's mount."""
+    return f"environments/{environment}/services/{service}/{name}"
+
+
+OWN_VARIABLES: dict[BlockName, tuple[str, ...]] = {
+    "api": ("DB_DATABASE", "DB_USERNAME", "DB_PASSWORD"),
+    "front": ("CDN_PATH",),
+}
+"""The variables that Stagewright makes for a service, by the block that it stands in."""
+
+
 class ServiceSecrets(Contract):
     """The secrets of one service."""
 
@@ -78,6 +95,13 @@ class Deployable(Contract):
     repository: Repository
     roles: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+
+
+class ServiceHealth(Contract):
+    """How one service was seen."""
+
+    service: str
+    health: Health
 
 
 class Deployed(Contract):

@@ -13,10 +13,12 @@ from nats.js.api import (
     StreamConfig,
 )
 
-from stagewright.contracts.base import STAGES
+from stagewright.contracts.base import Stage
 
 SUBMIT = "orders.submit"
+PLAN = "orders.plan"
 ORDERS, COMMANDS, EVENTS, LOGS, DEAD = "ORDERS", "COMMANDS", "EVENTS", "LOGS", "DEAD"
+WITHDRAWALS = "WITHDRAWALS"
 LEASES_BUCKET = "leases"
 ORDER_EVENTS_STAGE = "order"
 """The stage token of what the saga itself says of an order: `events.order.<environment>.<order>`."""
@@ -52,6 +54,11 @@ def logs_subject(environment: str, order_id: str, stage: str) -> str:
     return f"logs.{environment}.{order_id}.{stage}"
 
 
+def withdrawal_subject(environment: str, order_id: str) -> str:
+    """Where executors learn which commands are not to be done."""
+    return f"withdrawals.{environment}.{order_id}"
+
+
 STREAMS: tuple[StreamConfig, ...] = (
     StreamConfig(
         name=ORDERS,
@@ -75,6 +82,16 @@ STREAMS: tuple[StreamConfig, ...] = (
         duplicate_window=600,
         max_msg_size=1024 * 1024,
         allow_atomic=True,
+    ),
+    StreamConfig(
+        name=WITHDRAWALS,
+        subjects=["withdrawals.*.*"],
+        retention=RetentionPolicy.LIMITS,
+        # Like commands: in the log first, and published again from there.
+        storage=StorageType.MEMORY,
+        max_bytes=_GIB // 16,
+        max_age=_DAY,
+        duplicate_window=600,
     ),
     StreamConfig(
         name=EVENTS,
@@ -139,7 +156,8 @@ class Source:
 
 
 SAGA_ORDERS = Source(ORDERS)
-SAGA_EVENTS = Source(EVENTS, tuple(f"events.{stage}.*.*" for stage in STAGES))
+SAGA_EVENTS = Source(EVENTS, tuple(f"events.{stage}.*.*" for stage in Stage))
+EXECUTOR_WITHDRAWALS = Source(WITHDRAWALS)
 EXECUTOR_COMMANDS = Durable(COMMANDS, "executor")
 DURABLES: tuple[Durable, ...] = (EXECUTOR_COMMANDS,)
 
@@ -175,15 +193,17 @@ INTAKE = User(
     publish=(
         "orders.received.*",
         "queries.orders.receipts",
+        "queries.plans.believed",
         f"$JS.API.STREAM.MSG.GET.{ORDERS}",
         "dead.orders",
     ),
-    subscribe=(SUBMIT,),
+    subscribe=(SUBMIT, PLAN),
 )
 ORCHESTRATOR = User(
     "orchestrator",
     publish=(
         "commands.*.*.*",
+        "withdrawals.*.*",
         f"events.{ORDER_EVENTS_STAGE}.*.*",
         "dead.events",
         "dead.orders",
@@ -191,12 +211,16 @@ ORCHESTRATOR = User(
         "$JS.ACK.>",
         "$SRV.>",
     ),
-    subscribe=("queries.>", "$SRV.>"),
+    subscribe=("queries.>", "control.>", "$SRV.>"),
 )
 EXECUTOR = User(
     "executor",
     publish=(
-        *(f"events.{stage}.*.*" for stage in STAGES),
+        *(f"events.{stage}.*.*" for stage in Stage),
+        f"$JS.API.STREAM.INFO.{WITHDRAWALS}",
+        f"$JS.API.CONSUMER.CREATE.{WITHDRAWALS}",
+        f"$JS.API.CONSUMER.CREATE.{WITHDRAWALS}.>",
+        f"$JS.API.CONSUMER.MSG.NEXT.{WITHDRAWALS}.>",
         "logs.*.*.*",
         "dead.commands",
         *_pulls(EXECUTOR_COMMANDS),
@@ -210,7 +234,9 @@ CONSOLE = User(
     "console",
     publish=(
         SUBMIT,
+        PLAN,
         "queries.>",
+        "control.>",
         "$SRV.>",
         *(
             subject

@@ -110,16 +110,6 @@ class ServiceRecorded(Message):
     peers: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-class HealthObserved(Message):
-    """A service that is not deployed anew was seen with another health."""
-
-    ce_type: ClassVar[str] = "stagewright.environment.health_observed.v1"
-
-    order_id: str
-    service: str
-    health: Health
-
-
 class RoutesRecorded(Message):
     """The proxy serves these routes."""
 
@@ -161,7 +151,6 @@ ALL_FACTS: tuple[type[Message], ...] = (
     AllocationsRecorded,
     SecretsRecorded,
     ServiceRecorded,
-    HealthObserved,
     RoutesRecorded,
     PortLeased,
     PortOccupied,

@@ -1,0 +1,38 @@
+"""Control: what people ask of an order that is under way. Request and reply, on `control.orders.<verb>`."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from stagewright.contracts import order_rules as rules
+from stagewright.contracts.base import Contract
+from stagewright.contracts.orders import Identifier, OrderId, Text
+from stagewright.errors import ErrorInfo
+
+Verb = Literal["cancel", "pause", "resume", "retry", "approve", "reject"]
+VERBS: tuple[Verb, ...] = ("cancel", "pause", "resume", "retry", "approve", "reject")
+
+Person = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(rules.plain)]
+"""Who asks: a name as the installation knows people."""
+
+
+class ControlRequest(Contract):
+    """Body of `control.orders.<verb>`; `service` is for `retry` alone. Safe to repeat."""
+
+    order_id: OrderId
+    by: Person
+    why: Text | None = None
+    service: Identifier | None = None
+
+
+class ControlReply(Contract):
+    """`done` when it is stored, also where it was so already; `refused` with the reason otherwise."""
+
+    status: Literal["done", "refused"]
+    order_id: str
+    error: ErrorInfo | None = None
+
+
+def control_subject(verb: Verb) -> str:
+    """Where a request of this kind goes."""
+    return f"control.orders.{verb}"
