@@ -19,9 +19,11 @@ class ErrorInfo(BaseModel):
 
 
 class StagewrightError(Exception):
-    """Base of every error that a level hands to its parent; `info` is its whole content."""
+    """Base of every error that a level hands to its parent; `info` is what it says to others."""
 
     kind: Literal["terminal", "retryable"] = "terminal"
+    run: str | None = None
+    """The command that does what failed again by hand, where there is one."""
 
     def __init__(
         self, code: str, resource: str, reason: str, remedy: str, *, retry_after: float | None = None

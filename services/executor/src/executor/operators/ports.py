@@ -1,5 +1,6 @@
 """What operators ask of the world. Each port has a real adapter, and a strict double in the tests."""
 
+import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,16 @@ class PlaybookResult:
     kept: Path | None = None
     """The kept copy without secrets, for running it again by hand."""
 
+    @property
+    def command(self) -> str | None:
+        """What a person types on the executor's machine to run it again."""
+        return by_hand(self.kept) if self.kept else None
+
+
+def by_hand(kept: Path) -> str:
+    """The command that runs a kept copy again; the token is the person's own."""
+    return f"BAO_TOKEN=… {shlex.quote(str(kept / 'run.sh'))}"
+
 
 OnTask = Callable[[TaskProgress], Awaitable[None]]
 
@@ -53,7 +64,7 @@ class Playbooks(Protocol):
     """Runs playbooks, each in a process and a private directory of its own."""
 
     async def run(self, playbook: Playbook, on_task: OnTask) -> PlaybookResult:
-        """Run to the end.
+        """Run to the end. What it raises says in `run` how to run it again by hand.
 
         Raises:
             Terminal: the play failed for a reason that only a person can mend (code `playbook.failed`).
