@@ -1,19 +1,13 @@
 """Control: what people ask of an order that is under way. Request and reply, on `control.orders.<verb>`."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
-
-from stagewright.contracts import order_rules as rules
 from stagewright.contracts.base import Contract
-from stagewright.contracts.orders import Identifier, OrderId, Text
+from stagewright.contracts.orders import Identifier, OrderId, Person, Text
 from stagewright.errors import ErrorInfo
 
 Verb = Literal["cancel", "pause", "resume", "retry", "approve", "reject"]
 VERBS: tuple[Verb, ...] = ("cancel", "pause", "resume", "retry", "approve", "reject")
-
-Person = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(rules.plain)]
-"""Who asks: a name as the installation knows people."""
 
 
 class ControlRequest(Contract):

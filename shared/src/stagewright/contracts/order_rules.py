@@ -1,4 +1,4 @@
-"""The rules of an order's fields, and of what its parts may not have in common.
+"""The rules of an order's fields. What its parts may not have in common is in `order_conflicts`.
 
 Each rule raises a pydantic error whose type is a stable code and whose message says reason and remedy.
 Messages never repeat the value: it may be long, hostile or a credential.
@@ -7,10 +7,11 @@ Messages never repeat the value: it may be long, hostile or a credential.
 import ipaddress
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic_core import PydanticCustomError
+
+from stagewright.contracts.base import STAGES
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]{0,39}$"
 ORDER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -176,123 +177,15 @@ def quoted(value: Any) -> Any:
     return value
 
 
-class Fields(NamedTuple):
-    """Which fields an action needs, and which it takes besides."""
-
-    needed: frozenset[str]
-    taken: frozenset[str]
-
-
-_ALWAYS = frozenset(
-    {"action", "environment_id", "order_id", "description", "require_approval", "timeouts", "plan_id"}
-)
-_BLOCKS = frozenset({"api", "front"})
-ACTION_FIELDS: dict[str, Fields] = {
-    "update": Fields(_BLOCKS, frozenset({"on_failure", "supersedes"})),
-    "rollback": Fields(_BLOCKS | {"to"}, frozenset({"pins", "on_failure"})),
-    "drop": Fields(frozenset(), frozenset({"dump"})),
-    "redeploy": Fields(frozenset({"service_ids"}), frozenset()),
-    "maintenance": Fields(frozenset({"maintenance"}), frozenset()),
-}
-"""Beside those that every action takes."""
+def stage(value: Any) -> Any:
+    """A stage that orders run through."""
+    if value not in set(STAGES):
+        raise fail("field.choice", f"is not a stage of an order. Write one of {', '.join(STAGES)}.")
+    return value
 
 
-class ServiceLine(NamedTuple):
-    """What must be known of a service to find its conflicts; None where it is missing or unreadable."""
-
-    block: str
-    at: int
-    id: str | None
-    path: str | None
-    type: str | None
-
-
-class DomainLine(NamedTuple):
-    """A domain and the block that it stands in."""
-
-    block: str
-    at: int
-    name: str
-
-
-class Conflict(NamedTuple):
-    """Two parts of an order that cannot stand together; `field` is the later one."""
-
-    code: str
-    field: tuple[str | int, ...]
-    message: str
-
-
-CONFLICT_CODES = frozenset(
-    {
-        "service.duplicate_id",
-        "service.path_taken",
-        "service.type_block",
-        "domain.duplicate",
-        "field.missing",
-        "field.not_for_action",
-    }
-)
-
-
-def action_conflicts(action: str, given: Iterable[str]) -> Iterator[Conflict]:
-    """Fields that the action needs and does not have, and fields that mean nothing to it."""
-    fields, there = ACTION_FIELDS[action], set(given)
-    for name in sorted(fields.needed - there):
-        yield Conflict("field.missing", (name,), "is missing. Add it.")
-    for name in sorted(there - fields.needed - fields.taken - _ALWAYS):
-        yield Conflict(
-            "field.not_for_action", (name,), f"means nothing to action {action}. Take it out of the order."
-        )
-
-
-def conflicts(services: Iterable[ServiceLine], domains: Iterable[DomainLine]) -> Iterator[Conflict]:
-    """Everything that no field shows alone, in the order of the lines."""
-    yield from _domain_conflicts(domains)
-    ids: set[str] = set()
-    paths: set[tuple[str, str]] = set()
-    for line in services:
-        if line.id is not None and line.id in ids:
-            yield _conflict(line, "id", "service.duplicate_id", _DUPLICATE_ID)
-        # The proxy does not tell /Core from /core.
-        path = (line.block, line.path.lower()) if line.path is not None else None
-        if path in paths:
-            yield _conflict(line, "path", "service.path_taken", _PATH_TAKEN)
-        yield from _type_conflict(line)
-        ids.update({line.id} if line.id is not None else ())
-        paths.update({path} if path is not None else ())
-
-
-_DUPLICATE_ID = "is the id of an earlier service too. Give each service of the order its own id."
-_PATH_TAKEN = (
-    "is the path of an earlier service of this block too; capitals make no difference. "
-    "Give each service of a block its own path."
-)
-
-
-def _conflict(line: ServiceLine, name: str, code: str, message: str) -> Conflict:
-    return Conflict(code, (line.block, "services", line.at, name), message)
-
-
-def _type_conflict(line: ServiceLine) -> Iterator[Conflict]:
-    here, there = (API_TYPES, FRONT_TYPES) if line.block == "api" else (FRONT_TYPES, API_TYPES)
-    if line.type in there:
-        allowed = " or ".join(sorted(here))
-        yield _conflict(
-            line,
-            "type",
-            "service.type_block",
-            f"cannot stand in {line.block}. Use {allowed} here, or move the service to the other block.",
-        )
-
-
-def _domain_conflicts(domains: Iterable[DomainLine]) -> Iterator[Conflict]:
-    seen: set[str] = set()
-    for line in domains:
-        if line.name in seen:
-            yield Conflict(
-                "domain.duplicate",
-                (line.block, "domains", line.at),
-                "stands in this order twice. Name each domain once, in one block.",
-            )
-        seen.add(line.name)
+def person(value: str) -> str:
+    """A person's name; spaces at its ends would make two people of one."""
+    if plain(value) != value.strip():
+        raise fail("field.person", "has a space at one of its ends. Write the name alone.")
+    return value

@@ -1,27 +1,23 @@
-"""The order: the desired state of one environment, as a person writes it.
+"""The order: the desired state of one environment, as a person writes it, or something to be done to it.
 
-Field rules live in `order_rules`, once; every service that reads an order applies them. Validation errors
-carry the code as pydantic's error `type` and a message with reason and remedy.
+Field rules live in `order_rules` and those between fields in `order_conflicts`, once; every service that
+reads an order applies them. Validation errors carry the code as pydantic's error `type` and a message with
+reason and remedy.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import orjson
-from pydantic import AfterValidator, AliasChoices, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Strict, model_validator
 
 from stagewright.contracts import order_rules as rules
 from stagewright.contracts.base import Contract, Message, Stage
-from stagewright.contracts.order_rules import (
-    API_TYPES,
-    FRONT_TYPES,
-    ID_PATTERN,
-    ORDER_ID_PATTERN,
-    DomainLine,
-    ServiceLine,
-)
+from stagewright.contracts.order_conflicts import Conflict, conflicts
+
+ID_PATTERN, ORDER_ID_PATTERN = rules.ID_PATTERN, rules.ORDER_ID_PATTERN
 
 ServiceType = Literal["node", "angular", "python", "static"]
 BlockName = Literal["api", "front"]
@@ -35,6 +31,12 @@ GitRef = Annotated[str, AfterValidator(rules.ref)]
 Role = Annotated[str, AfterValidator(rules.role)]
 VaultId = Annotated[str, AfterValidator(rules.vault_id)]
 Text = Annotated[str, Field(max_length=500), AfterValidator(rules.plain)]
+Person = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(rules.person)]
+"""Who submits or asks: a name as the installation knows people."""
+Flag = Annotated[bool, Strict()]
+"""True or false, and never text or a number that reads like one."""
+Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400)]
+OrderStage = Annotated[Stage, BeforeValidator(rules.stage)]
 
 
 class Repository(Contract):
@@ -82,7 +84,7 @@ class SecretPin(Contract):
     """An exact version of a secret: a name as the service sees it, and a version number."""
 
     name: VaultId
-    version: int = Field(ge=1)
+    version: Annotated[int, Strict()] = Field(ge=1)
 
 
 class ServicePins(Contract):
@@ -94,13 +96,13 @@ class ServicePins(Contract):
 
 Action = Literal["update", "drop", "redeploy", "maintenance", "rollback"]
 OnFailure = Literal["keep", "revert"]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Purpose = Literal["apply", "plan"]
 
 
 class Order(Contract):
     """The desired state of one environment, verified, or something to be done to it.
 
-    Which fields an action needs and takes is in `order_rules.ACTION_FIELDS`.
+    Which fields an action needs and takes is in `order_conflicts.ACTION_FIELDS`.
     """
 
     action: Action
@@ -112,24 +114,24 @@ class Order(Contract):
     service_ids: tuple[Identifier, ...] = Field(
         default=(), max_length=200, description="`redeploy`: the services that are started anew"
     )
-    maintenance: bool | None = Field(
+    maintenance: Flag | None = Field(
         default=None, description="`maintenance`: true answers 503 on every domain, false serves again"
     )
     to: OrderId | None = Field(default=None, description="`rollback`: the order whose result is brought back")
     pins: tuple[ServicePins, ...] = Field(
         default=(), max_length=200, description="`rollback`: secrets at exact versions"
     )
-    dump: bool = Field(default=True, description="`drop`: dump databases before they are dropped")
-    require_approval: bool = Field(
+    dump: Flag = Field(default=True, description="`drop`: dump databases before they are dropped")
+    require_approval: Flag = Field(
         default=False, description="wait until somebody else than the submitter approves the plan"
     )
     on_failure: OnFailure = Field(
         default="keep", description="what becomes of what was done, when the order fails or is cancelled"
     )
-    supersedes: bool = Field(
+    supersedes: Flag = Field(
         default=False, description="end the updates of this environment that wait for their turn"
     )
-    timeouts: dict[Stage, Seconds] = Field(
+    timeouts: dict[OrderStage, Seconds] = Field(
         default_factory=dict, description="seconds that a command of a stage may take, instead of the setting"
     )
     plan_id: OrderId | None = Field(
@@ -138,37 +140,21 @@ class Order(Contract):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        for conflict in (*self._misplaced(), *rules.conflicts(self._service_lines(), self._domain_lines())):
+        for conflict in conflicts_of(self):
             where = ".".join(str(part) for part in conflict.field)
             raise rules.fail(conflict.code, f"{where} {conflict.message}")
         return self
 
-    def _misplaced(self) -> Iterator[rules.Conflict]:
-        defaults = {name: info.get_default(call_default_factory=True) for name, info in self._fields().items()}
-        given = {name for name, default in defaults.items() if getattr(self, name) != default}
-        return rules.action_conflicts(self.action, given)
-
-    @classmethod
-    def _fields(cls) -> dict[str, Any]:
-        return cls.model_fields
-
-    def _service_lines(self) -> Iterator[ServiceLine]:
-        for name, block in self.blocks():
-            for index, spec in enumerate(block.services):
-                yield ServiceLine(name, index, spec.id, spec.path, spec.type)
-
-    def _domain_lines(self) -> Iterator[DomainLine]:
-        for name, block in self.blocks():
-            for index, domain in enumerate(block.domains):
-                yield DomainLine(name, index, domain)
-
-    def digest(self) -> str:
+    def digest(self, purpose: Purpose = "apply") -> str:
         """SHA-256, in hex, of the order's content: its canonical JSON without the order id.
 
         Keys are sorted, and fields that have their default are left out: a field that a later version adds
-        changes no digest of an order that does not use it.
+        changes no digest of an order that does not use it. To plan an order is another content than to apply
+        it: nobody may take the receipt of a plan for that of an order.
         """
         content = self.model_dump(mode="json", exclude={"order_id"}, exclude_defaults=True)
+        if purpose != "apply":
+            content["purpose"] = purpose
         return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
     def same_wish(self, other: "Order") -> bool:
@@ -202,22 +188,38 @@ class Order(Contract):
         return tuple((name, block) for name, block in sides if block is not None)
 
 
-Purpose = Literal["apply", "plan"]
+_BLANK: Mapping[str, tuple[Any, ...]] = {
+    name: (None, default, [] if default == () else default)
+    for name, info in Order.model_fields.items()
+    for default in [info.get_default(call_default_factory=True)]
+}
+"""What a field holds, in a model or in a tree, that says no more than if it were left out."""
+
+
+def conflicts_of(order: Order | Mapping[str, Any]) -> Iterator[Conflict]:
+    """What in an order cannot stand together; also of the plain tree of one that is wrong elsewhere too."""
+    values = order if isinstance(order, Mapping) else vars(order)
+    given = [name for name, blank in _BLANK.items() if values.get(name) not in blank]
+    return conflicts(order, given)
+
+
 ANONYMOUS = "anonymous"
 SUBMITTER_HEADER = "Stagewright-Submitter"
-"""Header of a submit that says who submits; `ANONYMOUS` without it."""
+"""Header of a submit or plan that says who sends it; `ANONYMOUS` without it."""
+OFFLINE_HEADER = "Stagewright-Offline"
+"""Header of `orders.plan`: `true` plans from the log alone, and nothing is looked at."""
 
 
 class OrderReceived(Message):
-    """order-intake accepted an order. `digest` is the SHA-256, in hex, of the order's canonical JSON."""
+    """order-intake accepted an order. `digest` is `Order.digest`."""
 
     ce_type: ClassVar[str] = "stagewright.order.received.v1"
 
     order_id: OrderId
     order: Order
-    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the order and its purpose")
     received_at: str = Field(description="RFC 3339, UTC: the first receipt, the same for ever")
-    submitted_by: str = Field(default=ANONYMOUS, max_length=100, description="who says to have submitted it")
+    submitted_by: Person = Field(default=ANONYMOUS, description="who says to have submitted it")
     purpose: Purpose = Field(default="apply", description="`plan`: inspect and plan, and change nothing")
 
 
@@ -240,45 +242,9 @@ class Receipt(Contract):
 
 
 class SubmitReply(Contract):
-    """The reply to `orders.submit` and `orders.plan`."""
+    """The reply to `orders.submit`."""
 
     status: Literal["accepted", "duplicate", "rejected"]
     order_id: str | None = None
     receipt: Receipt | None = None
     errors: tuple[FieldError, ...] = ()
-
-
-__all__ = [
-    "ANONYMOUS",
-    "API_TYPES",
-    "FRONT_TYPES",
-    "ID_PATTERN",
-    "ORDER_ID_PATTERN",
-    "SUBMITTER_HEADER",
-    "Action",
-    "Block",
-    "BlockName",
-    "Domain",
-    "FieldError",
-    "GitRef",
-    "Identifier",
-    "Order",
-    "OrderId",
-    "OrderReceived",
-    "OnFailure",
-    "OrderedService",
-    "Purpose",
-    "Receipt",
-    "Repository",
-    "RepositoryUrl",
-    "Role",
-    "Seconds",
-    "SecretPin",
-    "ServicePins",
-    "ServiceSpec",
-    "ServiceType",
-    "SubmitReply",
-    "Text",
-    "UrlPath",
-    "VaultId",
-]

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from stagewright.contracts.base import Contract, Stage
 from stagewright.contracts.events import Decision, EnvironmentDecision
-from stagewright.contracts.orders import OnFailure, Order, Purpose, Receipt
+from stagewright.contracts.orders import FieldError, OnFailure, Order, Purpose, Receipt
 from stagewright.contracts.work import DnsRecord, Health, Route, SecretRef
 from stagewright.errors import ErrorInfo
 
@@ -196,6 +196,16 @@ class PlanView(Contract):
     changes: bool = Field(description="whether anything would be done")
 
 
+class PlanReply(Contract):
+    """The reply to `orders.plan`: as to a submit, or with the plan itself where it was asked offline."""
+
+    status: Literal["planned", "accepted", "duplicate", "rejected"]
+    order_id: str | None = Field(default=None, description="under which the plan is made and can be shown")
+    receipt: Receipt | None = None
+    errors: tuple[FieldError, ...] = ()
+    plan: PlanView | None = Field(default=None, description="`planned`: what the log alone says")
+
+
 class PlanQuery(Contract):
     """Body of `queries.plans.show` (with `plan_id`) and of `queries.plans.believed` (with `order`)."""
 
@@ -211,7 +221,7 @@ class RollbackQuery(Contract):
 
 
 class RollbackOrder(Contract):
-    """Reply of `queries.orders.rollback`: the order that does it, to be planned and submitted as any other."""
+    """Reply of `queries.orders.rollback`: the order that does it, to plan and submit as any other."""
 
     order: Order
 
