@@ -5,19 +5,22 @@ from collections.abc import Mapping, Sequence
 import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from order_intake.deciding import by_id
-from stagewright.contracts.orders import OrderReceived, Receipt
-from stagewright.contracts.queries import ReceiptList, ReceiptsQuery
-from stagewright.errors import Retryable
+from stagewright.contracts.orders import Order, OrderReceived, Receipt
+from stagewright.contracts.queries import PlanQuery, PlanView, QueryError, ReceiptList, ReceiptsQuery
+from stagewright.errors import ErrorInfo, Retryable
 from stagewright.messaging.envelope import envelope
 from stagewright.messaging.publishing import Outgoing, Published, publish_all
 from stagewright.messaging.topology import ORDERS, received_subject
 
 RECEIPTS = "queries.orders.receipts"
-RECEIPTS_TIMEOUT = 2.0
-"""Seconds that the orchestrator has to say which ids it knows."""
+BELIEVED = "queries.plans.believed"
+QUERY_TIMEOUT = 2.0
+"""Seconds that the orchestrator has to answer."""
+
+_PLAN: TypeAdapter[PlanView | QueryError] = TypeAdapter(PlanView | QueryError)
 
 SOURCE = "stagewright/order-intake"
 
@@ -37,10 +40,24 @@ class Bus:
         """
         query = ReceiptsQuery(order_ids=tuple(order_ids)).model_dump_json().encode()
         try:
-            reply = await self._client.request(RECEIPTS, query, timeout=RECEIPTS_TIMEOUT)
+            reply = await self._client.request(RECEIPTS, query, timeout=QUERY_TIMEOUT)
             return by_id(ReceiptList.model_validate_json(reply.data).receipts)
         except (nats.errors.Error, TimeoutError, OSError, ValidationError) as error:
             raise _unavailable("the orchestrator does not say which orders it knows", RECEIPTS) from error
+
+    async def believed(self, order: Order) -> PlanView | ErrorInfo:
+        """The plan of an order from the log alone, or why there is none.
+
+        Raises:
+            Retryable: the orchestrator does not answer.
+        """
+        query = PlanQuery(order=order).model_dump_json().encode()
+        try:
+            reply = await self._client.request(BELIEVED, query, timeout=QUERY_TIMEOUT)
+            plan = _PLAN.validate_json(reply.data)
+        except (nats.errors.Error, TimeoutError, OSError, ValidationError) as error:
+            raise _unavailable("the orchestrator does not plan", BELIEVED) from error
+        return plan.error if isinstance(plan, QueryError) else plan
 
     async def publish(self, batch: Sequence[OrderReceived]) -> list[Published]:
         """Store the orders in ORDERS; returns when all are acknowledged.

@@ -3,58 +3,120 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic_core import PydanticCustomError
+from pydantic import TypeAdapter, ValidationError
 
 from order_intake.errors import InvalidOrder
+from order_intake.explaining import explained
 from order_intake.validation import read_order
-from stagewright.contracts.order_rules import order_id as checked_order_id
-from stagewright.contracts.orders import FieldError, Order, OrderReceived, Receipt, SubmitReply
+from stagewright.contracts.orders import (
+    ANONYMOUS,
+    OFFLINE_HEADER,
+    SUBMITTER_HEADER,
+    FieldError,
+    Order,
+    OrderId,
+    OrderReceived,
+    Person,
+    Purpose,
+    Receipt,
+    SubmitReply,
+)
+from stagewright.contracts.queries import PlanReply, PlanView
+from stagewright.errors import ErrorInfo
 
 ID_HEADER = "Nats-Msg-Id"
+
+Reply = SubmitReply | PlanReply
+
+_ORDER_ID: TypeAdapter[str] = TypeAdapter(OrderId)
+_PERSON: TypeAdapter[str] = TypeAdapter(Person)
+_OFFLINE = {None: False, "false": False, "true": True}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request to `orders.submit`. `message_id` is its `Nats-Msg-Id`; `reply` is where the answer goes."""
+    """One request to `orders.submit` or `orders.plan`; `reply` is where the answer goes.
+
+    `message_id`, `submitter` and `offline` are its headers, as they came.
+    """
 
     body: bytes
     message_id: str | None = None
     reply: str | None = None
+    purpose: Purpose = "apply"
+    submitter: str | None = None
+    offline: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A verified order under its id."""
+    """A verified order under its id, and what it was sent for."""
 
     order_id: str
     order: Order
     digest: str
+    purpose: Purpose = "apply"
+    submitted_by: str = ANONYMOUS
 
 
-def read(request: Request, fresh_id: str) -> Submitted | SubmitReply:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A verified order whose plan is asked for, from the log alone."""
+
+    order: Order
+
+
+def read(request: Request, fresh_id: str) -> Submitted | Asked | SubmitReply:
     """The verified order of a request, or the reply that says everything that is wrong with it.
 
-    Its id is the body's `order_id`, else the request's `Nats-Msg-Id`, else `fresh_id`.
+    An order's id is the body's `order_id`, else the request's `Nats-Msg-Id`, else `fresh_id`. A plan is not
+    the order that it is made for, and has an id of its own: never the body's.
     """
-    header_errors = _header_errors(request.message_id)
-    header_id = None if header_errors else request.message_id
+    order, named, errors = _body(request)
+    wrong_id = _wrong(_ORDER_ID, request.message_id, ID_HEADER)
+    header_id = None if wrong_id else request.message_id
+    errors += () if named else wrong_id
+    errors += _wrong(_PERSON, request.submitter, SUBMITTER_HEADER)
+    errors += _wrong_offline(request)
+    if order is None or errors:
+        return rejected(named or header_id, *errors)
+    if request.purpose == "plan" and _OFFLINE[request.offline]:
+        return Asked(order)
+    return Submitted(
+        named or header_id or fresh_id,
+        order,
+        order.digest(request.purpose),
+        request.purpose,
+        ANONYMOUS if request.submitter is None else request.submitter,
+    )
+
+
+def _body(request: Request) -> tuple[Order | None, str | None, tuple[FieldError, ...]]:
+    """The order, the id that it names for itself, and what is wrong."""
     try:
         order = read_order(request.body)
     except InvalidOrder as invalid:
-        return rejected(invalid.order_id or header_id, *invalid.errors)
-    if order.order_id is None and header_errors:
-        return rejected(None, *header_errors)
-    return Submitted(order.order_id or header_id or fresh_id, order, order.digest())
+        return None, invalid.order_id if request.purpose == "apply" else None, invalid.errors
+    if request.purpose == "plan":
+        order = order.model_copy(update={"order_id": None})
+    return order, order.order_id, ()
 
 
-def _header_errors(message_id: str | None) -> tuple[FieldError, ...]:
-    if message_id is None:
+def _wrong(rule: TypeAdapter[str], value: str | None, header: str) -> tuple[FieldError, ...]:
+    if value is None:
         return ()
     try:
-        checked_order_id(message_id)
-    except PydanticCustomError as error:
-        return (FieldError(code=error.type, field=ID_HEADER, message=error.message()),)
+        rule.validate_python(value)
+    except ValidationError as error:
+        return tuple(explained(detail, name=header) for detail in error.errors(include_url=False))
     return ()
+
+
+def _wrong_offline(request: Request) -> tuple[FieldError, ...]:
+    if request.offline in _OFFLINE:
+        return ()
+    message = "is none of the possible values. Write true, or leave the header out."
+    return (FieldError(code="field.choice", field=OFFLINE_HEADER, message=message),)
 
 
 def decide(submitted: Submitted, receipt: Receipt | None, now: str) -> SubmitReply | OrderReceived:
@@ -65,7 +127,12 @@ def decide(submitted: Submitted, receipt: Receipt | None, now: str) -> SubmitRep
     if receipt is not None:
         return settle(submitted, receipt)
     return OrderReceived(
-        order_id=submitted.order_id, order=submitted.order, digest=submitted.digest, received_at=now
+        order_id=submitted.order_id,
+        order=submitted.order,
+        digest=submitted.digest,
+        received_at=now,
+        submitted_by=submitted.submitted_by,
+        purpose=submitted.purpose,
     )
 
 
@@ -88,13 +155,31 @@ def accepted(received: OrderReceived) -> SubmitReply:
     return SubmitReply(status="accepted", order_id=received.order_id, receipt=receipt_of(received))
 
 
-def unavailable(submitted: Submitted, reason: str) -> SubmitReply:
+def planned(plan: PlanView) -> PlanReply:
+    """The reply to a plan that was asked for offline."""
+    return PlanReply(status="planned", plan=plan)
+
+
+def unplanned(error: ErrorInfo) -> SubmitReply:
+    """The reply where the log gives no plan."""
+    reason = f"{error.reason} {error.remedy}"
+    return rejected(None, FieldError(code=error.code, field=error.resource, message=reason))
+
+
+def worded(purpose: Purpose, reply: Reply) -> Reply:
+    """The reply as those who asked with this purpose know it."""
+    if purpose == "apply" or isinstance(reply, PlanReply):
+        return reply
+    return PlanReply(status=reply.status, order_id=reply.order_id, receipt=reply.receipt, errors=reply.errors)
+
+
+def unavailable(order_id: str | None, reason: str) -> SubmitReply:
     """The reply where nobody can say what became of the order, or whether its id is known.
 
     It may be stored or not. Sent again under the same id it is accepted or a duplicate, and never done twice.
     """
     return rejected(
-        submitted.order_id,
+        order_id,
         FieldError(
             code="intake.unavailable",
             field="",

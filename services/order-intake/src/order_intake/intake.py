@@ -1,7 +1,8 @@
 """Intake: requests wait in a queue, and one loop takes what waits, as one batch.
 
 A batch costs one request for receipts and one round of publishing, whatever its size; a batch of one waits
-for nothing. What goes wrong with one request never touches the others.
+for nothing. Plans from the log are asked for beside it. What goes wrong with one request never touches the
+others.
 """
 
 import asyncio
@@ -12,9 +13,23 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from order_intake.bus import Bus
-from order_intake.deciding import Request, Submitted, accepted, decide, read, settle, unavailable
+from order_intake.deciding import (
+    Asked,
+    Reply,
+    Request,
+    Submitted,
+    accepted,
+    decide,
+    planned,
+    read,
+    settle,
+    unavailable,
+    unplanned,
+    worded,
+)
 from stagewright.clock import rfc3339, utc_now
 from stagewright.contracts.orders import OrderReceived, Receipt, SubmitReply
+from stagewright.contracts.queries import PlanView
 from stagewright.errors import Retryable
 from stagewright.ids import uuid7
 
@@ -29,7 +44,7 @@ _SLICE = 0.02
 
 
 class Intake:
-    """Takes requests, answers each once. `counts` says how many ended in which status."""
+    """Takes requests, answers each once. `counts` says how many ended how, as `order.accepted`."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -61,21 +76,35 @@ class Intake:
 
     async def _answer(self, batch: Sequence[Request]) -> None:
         work: list[tuple[Request, Submitted]] = []
+        asked: list[tuple[Request, Asked]] = []
         since = time.perf_counter()
         for request in batch:
             result = read(request, str(uuid7()))
             if isinstance(result, Submitted):
                 work.append((request, result))
+            elif isinstance(result, Asked):
+                asked.append((request, result))
             else:
                 await self._reply(request, result)
             if time.perf_counter() - since > _SLICE:
                 await asyncio.sleep(0)
                 since = time.perf_counter()
-        if work:
-            await self._submit(work)
+        await asyncio.gather(self._submit(work), *(self._plan(request, item) for request, item in asked))
+
+    async def _plan(self, request: Request, item: Asked) -> None:
+        """Answer with the plan that the log alone gives."""
+        try:
+            found = await self._bus.believed(item.order)
+        except Retryable as error:
+            _warn(error, 1)
+            await self._reply(request, unavailable(None, error.info.reason))
+            return
+        await self._reply(request, planned(found) if isinstance(found, PlanView) else unplanned(found))
 
     async def _submit(self, work: Sequence[tuple[Request, Submitted]]) -> None:
         """Answer those whose id is known, store the others and answer them."""
+        if not work:
+            return
         try:
             known = await self._bus.receipts(list(dict.fromkeys(item.order_id for _, item in work)))
         except Retryable as error:
@@ -111,33 +140,39 @@ class Intake:
         try:
             return settle(item, await self._bus.stored(sequence))
         except Retryable as error:
-            return unavailable(item, error.info.reason)
+            return unavailable(item.order_id, error.info.reason)
 
     async def _refuse(self, work: Sequence[tuple[Request, Submitted]], error: Retryable) -> None:
-        log.warning(
-            "intake unavailable",
-            action="intake.unavailable",
-            resource=error.info.resource,
-            reason=error.info.reason,
-            cause=type(error.__cause__).__name__,
-            requests=len(work),
-        )
+        _warn(error, len(work))
         for request, item in work:
-            await self._reply(request, unavailable(item, error.info.reason))
+            await self._reply(request, unavailable(item.order_id, error.info.reason))
 
-    async def _reply(self, request: Request, reply: SubmitReply) -> None:
-        self.counts[reply.status] += 1
+    async def _reply(self, request: Request, reply: Reply) -> None:
+        what = f"{'order' if request.purpose == 'apply' else 'plan'}.{reply.status}"
+        self.counts[what] += 1
         log.info(
-            f"order {reply.status}",
-            action=f"order.{reply.status}",
+            what.replace(".", " "),
+            action=what,
             order_id=reply.order_id,
             correlation_id=reply.order_id,
             codes=sorted({error.code for error in reply.errors}) or None,
             bytes=len(request.body),
-            total=self.counts[reply.status],
+            total=self.counts[what],
         )
         if request.reply:
+            body = worded(request.purpose, reply).model_dump_json().encode()
             try:
-                await self._bus.reply(request.reply, reply.model_dump_json().encode())
+                await self._bus.reply(request.reply, body)
             except Retryable as error:
                 log.warning("reply lost", action="intake.reply_lost", reason=error.info.reason)
+
+
+def _warn(error: Retryable, requests: int) -> None:
+    log.warning(
+        "intake unavailable",
+        action="intake.unavailable",
+        resource=error.info.resource,
+        reason=error.info.reason,
+        cause=type(error.__cause__).__name__,
+        requests=requests,
+    )

@@ -1,7 +1,9 @@
-"""`python -m order_intake.main`: a FastStream application that answers `orders.submit`."""
+"""`python -m order_intake.main`: a FastStream application that answers `orders.submit` and `orders.plan`."""
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 import nats.errors
 import structlog
@@ -12,10 +14,11 @@ from faststream.nats.security import NatsNKey
 from order_intake.bus import Bus
 from order_intake.deciding import ID_HEADER, Request
 from order_intake.intake import Intake
+from stagewright.contracts.orders import OFFLINE_HEADER, SUBMITTER_HEADER, Purpose
 from stagewright.messaging.answering import is_inbox
 from stagewright.messaging.envelope import header
 from stagewright.messaging.presence import announce
-from stagewright.messaging.topology import INTAKE, SUBMIT
+from stagewright.messaging.topology import INTAKE, PLAN, SUBMIT
 from stagewright.runtime import run
 from stagewright.settings import Settings
 from stagewright.telemetry import configure_logging
@@ -23,6 +26,8 @@ from stagewright.telemetry import configure_logging
 log = structlog.get_logger()
 
 NAME = "order-intake"
+PURPOSES: Mapping[str, Purpose] = {SUBMIT: "apply", PLAN: "plan"}
+"""What is asked for on which subject."""
 DRAIN_TIMEOUT = 10.0
 """Seconds in which what was taken must be answered when the service stops."""
 
@@ -66,6 +71,25 @@ async def _undecoded(message: NatsMessage) -> NatsMessage:
     return message
 
 
+def _request(message: NatsMessage, purpose: Purpose) -> Request:
+    headers = message.headers
+    return Request(
+        body=message.body,
+        message_id=header(headers, ID_HEADER),
+        reply=message.reply_to if is_inbox(message.reply_to) else None,
+        purpose=purpose,
+        submitter=header(headers, SUBMITTER_HEADER),
+        offline=header(headers, OFFLINE_HEADER),
+    )
+
+
+async def _drain(subscribers: Iterable[Any]) -> None:
+    for subscriber in subscribers:
+        if subscriber.subscription is not None:
+            await subscriber.subscription.drain()
+            subscriber.subscription = None
+
+
 def make_app(broker: NatsBroker) -> FastStream:
     """The application: connect, answer, and on SIGTERM stop taking, finish what was taken, drain."""
     app = FastStream(broker, logger=None)
@@ -79,27 +103,29 @@ def make_app(broker: NatsBroker) -> FastStream:
         running.append(intake)
         tasks.append(asyncio.create_task(intake.run(), name="intake"))
 
-    subscriber = broker.subscriber(SUBMIT, queue=NAME, decoder=_undecoded, no_reply=True)
+    def taking(purpose: Purpose) -> Callable[[NatsMessage], Awaitable[None]]:
+        async def take(message: NatsMessage) -> None:
+            await running[0].take(_request(message, purpose))
 
-    @subscriber
-    async def submit(message: NatsMessage) -> None:
-        reply = message.reply_to if is_inbox(message.reply_to) else None
-        request = Request(message.body, header(message.headers, ID_HEADER), reply)
-        await running[0].take(request)
+        return take
+
+    subscribers = [
+        broker.subscriber(subject, queue=NAME, decoder=_undecoded, no_reply=True) for subject in PURPOSES
+    ]
+    for subscriber, purpose in zip(subscribers, PURPOSES.values(), strict=True):
+        subscriber(taking(purpose))
 
     @app.after_startup
     async def ready() -> None:
         await announce(await broker.connect(), NAME, "Validates submitted orders and takes them in.")
-        log.info("taking orders", action="intake.ready", subject=SUBMIT)
+        log.info("taking orders", action="intake.ready", subjects=list(PURPOSES))
 
     @app.on_shutdown
     async def end() -> None:
         # Without a bus there is nobody to answer: what was taken is lost, and its clients send it again.
         with contextlib.suppress(TimeoutError, nats.errors.Error):
             async with asyncio.timeout(DRAIN_TIMEOUT):
-                if subscriber.subscription is not None:
-                    await subscriber.subscription.drain()  # type: ignore[no-untyped-call]
-                    subscriber.subscription = None
+                await _drain(subscribers)
                 for intake in running:
                     await intake.finish()
         for task in tasks:

@@ -2,8 +2,8 @@
 
 YAML is read event by event with libyaml's parser, which keeps its own stack and so takes any nesting; the
 tree is built here. Neither PyYAML's composer, which recurses (30,000 nested lists end the process), nor its
-constructors run. Whatever YAML 1.1 would turn into a number, a boolean or a date stays text in `Unquoted`,
-so that validation can say "put it in quotes".
+constructors run. Whatever YAML 1.1 would turn into a number, a boolean or a date stays text in `Unquoted`:
+validation knows the fields that take one, and says "put it in quotes" of the others.
 """
 
 import json
@@ -16,12 +16,12 @@ from yaml._yaml import CParser
 from yaml.resolver import Resolver
 
 from order_intake.errors import InvalidOrder, invalid
-from order_intake.tree import Builder, Document, Leaf, Unquoted
+from order_intake.tree import BOOLEAN, NUMBER, Builder, Document, Leaf, Unquoted
 
 MAX_BYTES = 64 * 1024
 _BOM = "\ufeff"
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_KINDS = {"int": "a number", "float": "a number", "bool": "a boolean", "timestamp": "a date"}
+_KINDS = {"int": NUMBER, "float": NUMBER, "bool": BOOLEAN, "timestamp": "a date"}
 
 
 def parse(body: bytes) -> Document:
@@ -53,7 +53,7 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def _number(text: str) -> Unquoted:
-    return Unquoted(text, _KINDS["int"])
+    return Unquoted(text, NUMBER)
 
 
 _DECODER = json.JSONDecoder(
@@ -91,7 +91,7 @@ def _build(builder: Builder, value: Any) -> None:
 
 def _json_leaf(builder: Builder, value: Any) -> Leaf:
     if isinstance(value, bool):
-        return Unquoted("true" if value else "false", _KINDS["bool"])
+        return Unquoted("true" if value else "false", BOOLEAN)
     if isinstance(value, str) and _SURROGATE.search(value):
         raise builder.failed("order.encoding", "holds half a character (a lone surrogate). Remove it.")
     leaf: Leaf = value

@@ -12,6 +12,9 @@ MAX_VALUES = 10_000
 """Keys and values of one order: hundreds of services have fewer. Bounds the time that reading takes."""
 
 
+NUMBER, BOOLEAN = "a number", "a boolean"
+
+
 class Unquoted(NamedTuple):
     """Text that YAML or JSON takes for something else: `1.10`, `22:22`, `yes`, `2026-11-23`."""
 

@@ -1,28 +1,25 @@
 """A tree to a verified order, or everything that is wrong with it at once."""
 
-import posixpath
+import re
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from order_intake.errors import MAX_ERRORS, InvalidOrder, field_path, invalid
+from order_intake.explaining import explained
 from order_intake.parsing import parse
-from order_intake.tree import Document, Tree, Unquoted
-from stagewright.contracts.order_rules import CONFLICT_CODES, DomainLine, ServiceLine, conflicts
-from stagewright.contracts.orders import Block, FieldError, Order, Repository, ServiceSpec
+from order_intake.shape import ORDER, Shape
+from order_intake.tree import BOOLEAN, NUMBER, Document, Tree, Unquoted
+from stagewright.contracts.orders import FieldError, Order, conflicts_of
 
-_COMPARABLE = 40
-"""Longer names are not compared with the known ones: that takes time, and nobody mistypes so much."""
-
-_LONGEST = 100
+_LONGEST = 200
 """The longest list that any field takes; the rest of a longer list or mapping is not looked at."""
 
-_MODELS: dict[int, type[BaseModel]] = {0: Order, 1: Block, 3: ServiceSpec, 4: Repository}
-"""Which model stands at `api.services[0].repository`, by the length of the path."""
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?\Z")
+"""Numbers that YAML and JSON read alike, and that people do: no octal, no sexagesimal, no exponent."""
 
 
 def read_order(body: bytes) -> Order:
@@ -43,7 +40,7 @@ def validate(document: Document) -> Order:
     if not isinstance(document.tree, dict):
         raise _not_a_mapping(document)
     errors = list(document.problems)
-    plain = _plain(document.tree, (), errors)
+    plain = _plain(document.tree, ORDER, (), errors)
     order, field_errors = _order(plain)
     errors += field_errors
     if order is None:
@@ -60,21 +57,32 @@ def _not_a_mapping(document: Document) -> InvalidOrder:
     return InvalidOrder((*document.problems, *error.errors))
 
 
-def _plain(tree: Tree, path: tuple[str | int, ...], errors: list[FieldError]) -> Any:
-    """The tree with text in place of what is unquoted, each of which is an error: every value is text."""
+def _plain(tree: Tree, shape: Shape, path: tuple[str | int, ...], errors: list[FieldError]) -> Any:
+    """The tree with values in place of what is unquoted; where text belongs, that is an error."""
     if isinstance(tree, dict):
         if len(tree) > _LONGEST:
             _add(errors, "field.too_long", path, f"has more than {_LONGEST} fields. Remove some.")
         items = islice(tree.items(), _LONGEST)
-        return {key: _plain(value, (*path, key), errors) for key, value in items}
+        return {key: _plain(value, shape.at(key), (*path, key), errors) for key, value in items}
     if isinstance(tree, list):
         if len(tree) > _LONGEST:
             _add(errors, "field.too_long", path, f"is longer than {_LONGEST}. Shorten it.")
-        return [_plain(value, (*path, at), errors) for at, value in enumerate(tree[:_LONGEST])]
+        return [_plain(value, shape.item, (*path, at), errors) for at, value in enumerate(tree[:_LONGEST])]
     if not isinstance(tree, Unquoted):
         return tree
-    _add(errors, "field.unquoted", path, f"is read as {tree.kind}, not as text. Put it in quotes.")
-    return tree.text
+    if shape.kind is str:
+        _add(errors, "field.unquoted", path, f"is read as {tree.kind}, not as text. Put it in quotes.")
+    return _value(tree, shape.kind)
+
+
+def _value(unquoted: Unquoted, kind: type | None) -> str | bool | int | float:
+    """The value that the field takes; the text itself where it takes none like it, so that it is refused."""
+    text = unquoted.text
+    if kind is bool and unquoted.kind == BOOLEAN:
+        return text.lower() in {"true", "yes", "on"}
+    if kind in {int, float} and unquoted.kind == NUMBER and _NUMBER.match(text):
+        return float(text) if "." in text else int(text)
+    return text
 
 
 def _add(errors: list[FieldError], code: str, path: Sequence[str | int], message: str) -> None:
@@ -88,98 +96,18 @@ def _order(plain: dict[str, Any]) -> tuple[Order | None, list[FieldError]]:
     except ValidationError as error:
         details = error.errors(include_url=False)
     fields = [detail for detail in details if not _said_elsewhere(detail)]
-    return None, [_field_error(detail) for detail in fields[: MAX_ERRORS + 1]]
+    return None, [explained(detail, ORDER) for detail in fields[: MAX_ERRORS + 1]]
 
 
 def _said_elsewhere(detail: ErrorDetails) -> bool:
-    """Conflicts are found on the tree; and pydantic calls a list too short when its items are invalid."""
-    return detail["type"] in CONFLICT_CODES or (detail["type"] == "too_short" and bool(detail["input"]))
-
-
-def _field_error(detail: ErrorDetails) -> FieldError:
-    code, message = _explained(detail)
-    return FieldError(code=code, field=field_path(detail["loc"]), message=message)
-
-
-def _explained(detail: ErrorDetails) -> tuple[str, str]:
-    """Our code, and reason with remedy, for pydantic's error type."""
-    kind, limits = detail["type"], detail.get("ctx", {})
-    if "explanation" in limits:
-        return kind, detail["msg"]
-    if kind == "extra_forbidden":
-        return _unknown(detail["loc"])
-    if kind == "literal_error":
-        return "field.choice", f"is none of the possible values. Write {limits['expected']}."
-    if kind in {"too_long", "string_too_long"}:
-        return "field.too_long", f"is longer than {limits['max_length']}. Shorten it."
-    return _KINDS.get(kind, ("field.invalid", "has an invalid value. Correct it."))
-
-
-_KINDS = {
-    "missing": ("field.missing", "is missing. Add it."),
-    "string_type": ("field.type", "is not text. Write one value, in quotes."),
-    "tuple_type": ("field.type", "is not a list. Write a list, or leave the field out where it is optional."),
-    "model_type": ("field.type", "is not a mapping. Write its fields below it, indented."),
-    "model_attributes_type": ("field.type", "is not a mapping. Write its fields below it, indented."),
-    "too_short": ("field.empty", "is empty. Write at least one."),
-}
-
-
-def _unknown(path: Sequence[str | int]) -> tuple[str, str]:
-    name = str(path[-1])
-    known = _names(_MODELS.get(len(path) - 1, Order))
-    if name in known:
-        return "field.twice", f"is another name of {known[name]}, which stands there too. Keep one of them."
-    near = get_close_matches(name, known, n=1) if len(name) <= _COMPARABLE else []
-    remedy = f"Did you mean {near[0]}?" if near else f"Use {', '.join(known)}, or remove it."
-    return "field.unknown", f"is not a field of an order here. {remedy}"
-
-
-def _names(model: type[BaseModel]) -> dict[str, str]:
-    """Every name that may stand in a model's place, with the field that it means."""
-    names: dict[str, str] = {}
-    for field, info in model.model_fields.items():
-        alias = info.validation_alias
-        choices = alias.choices if isinstance(alias, AliasChoices) else [field]
-        names |= {str(choice): field for choice in choices}
-    return names
+    """Conflicts have no place and are found on the tree; and a list of invalid items is not too short."""
+    return not detail["loc"] or (detail["type"] == "too_short" and bool(detail["input"]))
 
 
 def _conflicts(plain: dict[str, Any]) -> Iterator[FieldError]:
-    """Across fields: on the raw tree, so that they are found beside errors in other fields."""
-    for conflict in conflicts(_service_lines(plain), _domain_lines(plain)):
+    """Across fields: on the plain tree, so that they are found beside errors in other fields."""
+    for conflict in conflicts_of(plain):
         yield FieldError(code=conflict.code, field=field_path(conflict.field), message=conflict.message)
-
-
-def _listed(plain: dict[str, Any], name: str) -> Iterator[tuple[str, int, Any]]:
-    for block in ("api", "front"):
-        side = plain.get(block)
-        items = side.get(name) if isinstance(side, dict) else None
-        for at, item in enumerate(items if isinstance(items, list) else ()):
-            yield block, at, item
-
-
-def _service_lines(plain: dict[str, Any]) -> Iterator[ServiceLine]:
-    for block, at, service in _listed(plain, "services"):
-        if isinstance(service, dict):
-            path = _text(service.get("path"))
-            yield ServiceLine(
-                block,
-                at,
-                _text(service.get("id", service.get("uuid"))),
-                posixpath.normpath(path) if path else None,
-                _text(service.get("type")),
-            )
-
-
-def _domain_lines(plain: dict[str, Any]) -> Iterator[DomainLine]:
-    for block, at, domain in _listed(plain, "domains"):
-        if isinstance(domain, str):
-            yield DomainLine(block, at, domain.lower())
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _order_id(order: Order | None, plain: dict[str, Any], errors: Sequence[FieldError]) -> str | None:
@@ -187,4 +115,5 @@ def _order_id(order: Order | None, plain: dict[str, Any], errors: Sequence[Field
     if order is not None:
         return order.order_id
     wrong = any(error.field == "order_id" for error in errors)
-    return None if wrong else _text(plain.get("order_id"))
+    found = plain.get("order_id")
+    return found if isinstance(found, str) and not wrong else None
