@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stagewright.asyncapi import OUTCOMES, document, render
-from stagewright.contracts.base import STAGES
+from stagewright.contracts.base import Stage
 from stagewright.contracts.events import ALL_OUTCOMES, CommandFailed
 from stagewright.messaging.topology import STREAMS
 
@@ -33,7 +33,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def test_every_stage_has_its_outcome() -> None:
-    assert set(OUTCOMES) == set(STAGES)
+    assert set(OUTCOMES) == set(Stage)
     assert {*OUTCOMES.values(), CommandFailed} == set(ALL_OUTCOMES)
 
 

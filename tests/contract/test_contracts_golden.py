@@ -14,8 +14,11 @@ from stagewright.asyncapi import channels
 from stagewright.contracts.base import Message
 from stagewright.contracts.commands import ALL_COMMANDS
 from stagewright.contracts.events import ALL_OUTCOMES, ORDER_EVENTS
-from tests.support.contract_samples import GOLDEN, SAMPLES
+from stagewright.contracts.orders import OrderReceived
+from tests.support.contract_samples import GOLDEN, MESSAGES
+from tests.support.contract_views import VIEWS
 
+SAMPLES = (*MESSAGES, *VIEWS)
 RENEW = os.environ.get("RENEW_GOLDEN") == "1"
 _by_name = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample).__name__)
 
@@ -67,3 +70,16 @@ def test_every_message_class_travels_somewhere() -> None:
 
     assert ours <= _travelling()
     assert len({model.ce_type for model in messages if issubclass(model, Message)}) == len(messages)
+
+
+def test_an_order_from_before_there_were_other_actions_is_read_as_it_was_meant() -> None:
+    """Such messages are in logs and streams: with none of the fields that came since."""
+    body = json.loads((GOLDEN / "OrderReceived.json").read_text())
+    del body["submitted_by"], body["purpose"]
+    for name in set(body["order"]) - {"action", "environment_id", "order_id", "description", "api", "front"}:
+        del body["order"][name]
+
+    found = OrderReceived.model_validate_json(json.dumps(body))
+
+    assert (found.submitted_by, found.purpose, found.order.on_failure) == ("anonymous", "apply", "keep")
+    assert found.order.digest() == body["digest"]

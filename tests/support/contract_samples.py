@@ -1,14 +1,18 @@
-"""One full sample of every message, for the golden files under `tests/contract/golden`."""
+"""One full sample of every message, for the golden files under `tests/contract/golden`.
+
+The queries and their views are in `contract_views`, what only the log knows in `contract_facts`.
+"""
 
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
 
 from stagewright.contracts import commands as c
 from stagewright.contracts import events as e
-from stagewright.contracts import queries as q
 from stagewright.contracts.base import Stage
+from stagewright.contracts.control import ControlReply, ControlRequest
 from stagewright.contracts.logs import TaskLog
 from stagewright.contracts.orders import FieldError, Order, OrderReceived, Receipt, Repository, SubmitReply
 from stagewright.contracts.work import (
@@ -19,6 +23,7 @@ from stagewright.contracts.work import (
     Location,
     Route,
     SecretRef,
+    ServiceHealth,
     ServiceSecrets,
 )
 from stagewright.errors import ErrorInfo
@@ -60,6 +65,18 @@ ORDER = Order.model_validate(
         },
     }
 )
+ROLLBACK = Order.model_validate(
+    {
+        **ORDER.model_dump(mode="json"),
+        "action": "rollback",
+        "to": "order-0",
+        "pins": [{"service": "6", "secrets": [{"name": "DB_PASSWORD", "version": 2}]}],
+        "require_approval": True,
+        "on_failure": "revert",
+        "timeouts": {"deploy_services": 600, "update_routes": 2.5},
+        "plan_id": "plan-1",
+    }
+)
 ERROR = ErrorInfo(
     kind="retryable",
     code="repository.unreachable",
@@ -84,7 +101,9 @@ ROUTES = (
     Route(domain="api.example.com", path="/core", service="6", server="local", port=3000),
     Route(domain="www.example.com", path="/", service="8", bucket="stagewright-3", prefix="8"),
 )
+SECRETS = ServiceSecrets(service="6", secrets=(SECRET,))
 RECORD = DnsRecord(name="api.example.com", type="A", value="127.0.0.1")
+FIELD_ERROR = FieldError(code="field.missing", field="api.services[0].path", message="is missing. Add it.")
 RECEIPT = Receipt(order_id="order-1", digest=ORDER.digest(), received_at=EARLY)
 DECISION = e.Decision(
     service="6",
@@ -95,10 +114,27 @@ DECISION = e.Decision(
     after={"commit": COMMIT, "port": "3000"},
 )
 
-_command = {"command_id": ID, "order_id": "order-1", "environment": "3", "attempt": 2, "timeout": 60.0}
+ENVIRONMENT_DECISION = e.EnvironmentDecision(
+    decision="update",
+    reasons=("a domain is new",),
+    before={"domains": "api.example.com"},
+    after={"domains": "api.example.com www.example.com"},
+)
+RERUN = "cd /tmp/runs/1 && ansible-playbook deploy.yml"
+
+_command: dict[str, Any] = {
+    "command_id": ID,
+    "order_id": "order-1",
+    "environment": "3",
+    "attempt": 2,
+    "timeout": 60.0,
+    "due": LATE,
+    "undo": True,
+}
+_order = {"order_id": "order-1", "environment": "3"}
 
 
-def _outcome(stage: Stage) -> dict[str, object]:
+def _outcome(stage: Stage) -> dict[str, Any]:
     return {
         "command_id": ID,
         "order_id": "order-1",
@@ -107,6 +143,8 @@ def _outcome(stage: Stage) -> dict[str, object]:
         "attempt": 2,
         "started_at": EARLY,
         "finished_at": LATE,
+        "executor": "executor-1",
+        "fence": 7,
     }
 
 
@@ -117,7 +155,7 @@ def _commands() -> tuple[BaseModel, ...]:
         c.InspectEnvironment(**_command, services=(DEPLOYABLE,), deployed=(deployed,)),
         c.ConfigureEnvironment(**_command, domains=("api.example.com",)),
         c.AllocateResources(**_command, allocations=(API, FRONT)),
-        c.CreateVariables(**_command, services=(DEPLOYABLE,), allocations=(API,)),
+        c.CreateVariables(**_command, services=(DEPLOYABLE,), allocations=(API,), pins=(SECRETS,)),
         c.DeployService(
             **_command,
             service=DEPLOYABLE,
@@ -126,14 +164,20 @@ def _commands() -> tuple[BaseModel, ...]:
             secrets=(SECRET,),
             discovery=(location,),
             domains=("api.example.com",),
+            restart=True,
         ),
-        c.UpdateRoutes(**_command, routes=ROUTES),
+        c.UpdateRoutes(**_command, routes=ROUTES, maintenance=True),
+        c.RemoveService(**_command, service=DEPLOYABLE, allocation=API, dump=False),
+        c.ReleaseResources(**_command, allocations=(API, FRONT), buckets=("stagewright-3",)),
+        c.DeleteVariables(**_command, paths=(SECRET.path,)),
+        c.DeconfigureEnvironment(**_command, records=(RECORD,)),
+        c.ProbeServices(**_command, services=(deployed,)),
     )
 
 
 def _outcomes() -> tuple[BaseModel, ...]:
     inspected = e.InspectedService(service="6", commit=COMMIT, running=OLDER, health="ready")
-    secrets = ServiceSecrets(service="6", secrets=(SECRET,))
+    removed = _outcome(Stage.REMOVE_SERVICES)
     return (
         e.EnvironmentInspected(
             **_outcome(Stage.INSPECT), services=(inspected,), occupied_ports=(("local", 3001),)
@@ -144,26 +188,40 @@ def _outcomes() -> tuple[BaseModel, ...]:
         e.ResourcesAllocated(
             **_outcome(Stage.ALLOCATE_RESOURCES), allocations=(API, FRONT), changed=("bucket:stagewright-3",)
         ),
-        e.VariablesCreated(**_outcome(Stage.CREATE_VARIABLES), services=(secrets,), changed=(SECRET.path,)),
+        e.VariablesCreated(**_outcome(Stage.CREATE_VARIABLES), services=(SECRETS,), changed=(SECRET.path,)),
         e.ServiceDeployed(
             **_outcome(Stage.DEPLOY_SERVICES),
             service="6",
             commit=COMMIT,
             health="incomplete",
             changed=("install",),
+            run=RERUN,
         ),
-        e.RoutesUpdated(**_outcome(Stage.UPDATE_ROUTES), routes=ROUTES, changed=True),
-        e.CommandFailed(**_outcome(Stage.DEPLOY_SERVICES), service="6", error=ERROR),
+        e.RoutesUpdated(**_outcome(Stage.UPDATE_ROUTES), routes=ROUTES, maintenance=True, changed=True),
+        e.ServiceRemoved(**removed, service="6", dump="s3://dumps/3/6.sql", changed=("stop",), run=RERUN),
+        e.ResourcesReleased(**_outcome(Stage.RELEASE_RESOURCES), changed=("bucket:stagewright-3",)),
+        e.VariablesDeleted(**_outcome(Stage.DELETE_VARIABLES), changed=(SECRET.path,)),
+        e.EnvironmentDeconfigured(**_outcome(Stage.DECONFIGURE_ENVIRONMENT), changed=(RECORD.name,)),
+        e.ServicesProbed(
+            **_outcome(Stage.PROBE_SERVICES), services=(ServiceHealth(service="6", health="ready"),)
+        ),
+        e.CommandFailed(**_outcome(Stage.DEPLOY_SERVICES), service="6", error=ERROR, run=RERUN),
     )
 
 
 def _orders() -> tuple[BaseModel, ...]:
-    error = FieldError(code="field.missing", field="api.services[0].path", message="is missing. Add it.")
     return (
-        OrderReceived(order_id="order-1", order=ORDER, digest=RECEIPT.digest, received_at=EARLY),
-        SubmitReply(status="rejected", order_id="order-1", receipt=RECEIPT, errors=(error,)),
-        e.OrderPlanned(order_id="order-1", environment="3", decisions=(DECISION,)),
-        e.OrderEnded(order_id="order-1", environment="3", status="failed", error=ERROR, finished_at=LATE),
+        OrderReceived(
+            order_id="order-1",
+            order=ORDER,
+            digest=RECEIPT.digest,
+            received_at=EARLY,
+            submitted_by="ann",
+            purpose="plan",
+        ),
+        SubmitReply(status="rejected", order_id="order-1", receipt=RECEIPT, errors=(FIELD_ERROR,)),
+        ControlRequest(order_id="order-1", by="ben", why="too late", service="6"),
+        ControlReply(status="refused", order_id="order-1", error=ERROR),
         TaskLog(
             order_id="order-1",
             environment="3",
@@ -179,82 +237,23 @@ def _orders() -> tuple[BaseModel, ...]:
     )
 
 
-def _views() -> tuple[BaseModel, ...]:
-    stage = q.StageView(
-        stage=Stage.INSPECT, status="failed", attempts=2, started_at=EARLY, finished_at=LATE, error=ERROR
-    )
-    outcome = q.ServiceOutcomeView(
-        id="6", decision="update", commit=COMMIT, url="https://api.example.com/core", health="ready"
-    )
-    summary = q.OrderSummary(
-        order_id="order-1",
-        environment_id="3",
-        action="update",
-        status="failed",
-        received_at=EARLY,
-        finished_at=LATE,
-    )
-    service = q.EnvironmentServiceView(
-        id="6",
-        type="node",
-        path="/core",
-        block="api",
-        url="https://api.example.com/core",
-        server="local",
-        port=3000,
-        bucket="stagewright-3",
-        prefix="8",
-        database="env_3_6",
-        commit=COMMIT,
-        health="ready",
-        secrets=(SECRET,),
-        order_id="order-1",
-    )
-    event = q.StoredEventView(
-        position=7, stream="order-1", version=1, type="OrderAccepted", recorded_at=EARLY, body={"key": 1}
-    )
+def _order_events() -> tuple[BaseModel, ...]:
     return (
-        q.OrderView(
-            **summary.model_dump(),
-            description="the first one",
-            queue_position=1,
-            error=ERROR,
-            stages=(stage,),
-            services=(outcome,),
-            plan=(DECISION,),
+        e.OrderPlanned(
+            **_order, decisions=(DECISION,), environment_decision=ENVIRONMENT_DECISION, revision=4
         ),
-        q.OrderList(orders=(summary,), next="order-0"),
-        q.EventList(events=(event,)),
-        q.EnvironmentView(
-            environment_id="3",
-            domains=("api.example.com",),
-            records=(RECORD,),
-            services=(service,),
-            routes=ROUTES,
-            active_order="order-2",
-            last_order="order-1",
-        ),
-        q.ReceiptList(receipts=(RECEIPT,)),
-        q.Probe(status="degraded", position=7, detail="behind"),
-        q.QueryError(error=ERROR),
+        e.ApprovalRequested(**_order, due=LATE),
+        e.OrderApproved(**_order, by="ben"),
+        e.OrderCancelled(**_order, by="ben", why="too late"),
+        e.OrderPaused(**_order, by="ben"),
+        e.OrderResumed(**_order, by="ben"),
+        e.OrderRetried(**_order, by="ben", services=("6",)),
+        e.ReversalBegun(**_order, error=ERROR),
+        e.HealthObserved(**_order, service="6", health="ready"),
+        e.CommandsWithdrawn(**_order, commands=(ID,)),
+        e.OrderEnded(**_order, status="failed", error=ERROR, reverted=True, finished_at=LATE),
     )
 
 
-def _queries() -> tuple[BaseModel, ...]:
-    return (
-        q.OrderQuery(order_id="order-1"),
-        q.OrderListQuery(environment_id="3", status="running", before="order-9", limit=10),
-        q.EnvironmentQuery(environment_id="3"),
-        q.ReceiptsQuery(order_ids=("order-1", "order-2")),
-    )
-
-
-SAMPLES: tuple[BaseModel, ...] = (
-    ORDER,
-    *_orders(),
-    *_commands(),
-    *_outcomes(),
-    *_queries(),
-    *_views(),
-)
+MESSAGES: tuple[BaseModel, ...] = (ROLLBACK, *_orders(), *_order_events(), *_commands(), *_outcomes())
 GOLDEN = Path(__file__).parents[1] / "contract" / "golden"

@@ -7,7 +7,7 @@ replies nor subjects with parameters nor headers, which are most of this contrac
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,60 +15,48 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from stagewright import __version__
-from stagewright.contracts.base import STAGES, Message, Stage
+from stagewright.contracts import events as e
+from stagewright.contracts import queries as q
+from stagewright.contracts.base import Message, Stage
 from stagewright.contracts.commands import ALL_COMMANDS
-from stagewright.contracts.events import (
-    ORDER_EVENTS,
-    CommandFailed,
-    EnvironmentConfigured,
-    EnvironmentInspected,
-    Outcome,
-    ResourcesAllocated,
-    RoutesUpdated,
-    ServiceDeployed,
-    VariablesCreated,
-)
+from stagewright.contracts.control import VERBS, ControlReply, ControlRequest, control_subject
 from stagewright.contracts.logs import TaskLog
-from stagewright.contracts.orders import Order, OrderReceived, SubmitReply
-from stagewright.contracts.queries import (
-    EnvironmentQuery,
-    EnvironmentView,
-    EventList,
-    OrderList,
-    OrderListQuery,
-    OrderQuery,
-    OrderView,
-    Probe,
-    QueryError,
-    ReceiptList,
-    ReceiptsQuery,
-)
+from stagewright.contracts.orders import OFFLINE_HEADER, SUBMITTER_HEADER, Order, OrderReceived, SubmitReply
 from stagewright.messaging import topology
 
-OUTCOMES: Mapping[Stage, type[Outcome]] = {
-    Stage.INSPECT: EnvironmentInspected,
-    Stage.CONFIGURE_ENVIRONMENT: EnvironmentConfigured,
-    Stage.ALLOCATE_RESOURCES: ResourcesAllocated,
-    Stage.CREATE_VARIABLES: VariablesCreated,
-    Stage.DEPLOY_SERVICES: ServiceDeployed,
-    Stage.UPDATE_ROUTES: RoutesUpdated,
+OUTCOMES: Mapping[Stage, type[e.Outcome]] = {
+    Stage.INSPECT: e.EnvironmentInspected,
+    Stage.CONFIGURE_ENVIRONMENT: e.EnvironmentConfigured,
+    Stage.ALLOCATE_RESOURCES: e.ResourcesAllocated,
+    Stage.CREATE_VARIABLES: e.VariablesCreated,
+    Stage.DEPLOY_SERVICES: e.ServiceDeployed,
+    Stage.UPDATE_ROUTES: e.RoutesUpdated,
+    Stage.REMOVE_SERVICES: e.ServiceRemoved,
+    Stage.RELEASE_RESOURCES: e.ResourcesReleased,
+    Stage.DELETE_VARIABLES: e.VariablesDeleted,
+    Stage.DECONFIGURE_ENVIRONMENT: e.EnvironmentDeconfigured,
+    Stage.PROBE_SERVICES: e.ServicesProbed,
 }
 """The event that answers a stage's command; `CommandFailed` is the other answer of each."""
 
 QUERIES: Mapping[str, tuple[type[BaseModel] | None, tuple[type[BaseModel], ...]]] = {
-    "queries.orders.list": (OrderListQuery, (OrderList,)),
-    "queries.orders.show": (OrderQuery, (OrderView, QueryError)),
-    "queries.orders.events": (OrderQuery, (EventList, QueryError)),
-    "queries.orders.receipts": (ReceiptsQuery, (ReceiptList,)),
-    "queries.environments.show": (EnvironmentQuery, (EnvironmentView, QueryError)),
-    "queries.system.health": (None, (Probe,)),
+    "queries.orders.list": (q.OrderListQuery, (q.OrderList,)),
+    "queries.orders.show": (q.OrderQuery, (q.OrderView, q.QueryError)),
+    "queries.orders.events": (q.OrderQuery, (q.EventList, q.QueryError)),
+    "queries.orders.attempts": (q.OrderQuery, (q.AttemptList, q.QueryError)),
+    "queries.orders.rollback": (q.RollbackQuery, (q.RollbackOrder, q.QueryError)),
+    "queries.orders.receipts": (q.ReceiptsQuery, (q.ReceiptList,)),
+    "queries.plans.show": (q.PlanQuery, (q.PlanView, q.QueryError)),
+    "queries.plans.believed": (q.PlanQuery, (q.PlanView, q.QueryError)),
+    "queries.environments.show": (q.EnvironmentQuery, (q.EnvironmentView, q.QueryError)),
+    "queries.system.health": (None, (q.Probe,)),
 }
 """Body and replies of every query; None for an empty body."""
 
 _PARAMETERS = {
     "environment": "an environment's id",
     "order": "an order's id",
-    "stage": f"one of {', '.join(STAGES)}",
+    "stage": f"one of {', '.join(Stage)}",
 }
 _HEADERS = {
     "Nats-Msg-Id": "the message's id; publishing it again stores nothing",
@@ -80,6 +68,11 @@ _HEADERS = {
     "correlation-id": "the order's id",
     "causation-id": "the id of the message that this one follows from",
     "traceparent": "W3C trace context: one trace per order",
+}
+_REQUEST_HEADERS = {
+    "Nats-Msg-Id": "the order's id, where the order names none; for a plan, the plan's",
+    SUBMITTER_HEADER: "who sends it",
+    OFFLINE_HEADER: "`true` asks `orders.plan` for a plan from the log alone",
 }
 
 
@@ -99,23 +92,36 @@ class Channel:
 def channels() -> Iterable[Channel]:
     """Every subject of the wire contract."""
     yield Channel("submit", topology.SUBMIT, (Order,), "console", "order-intake", replies=(SubmitReply,))
+    yield Channel("plan", topology.PLAN, (Order,), "console", "order-intake", replies=(q.PlanReply,))
     received = topology.received_subject("{environment}")
     yield Channel("received", received, (OrderReceived,), "order-intake", "orchestrator", topology.ORDERS)
-    for stage in STAGES:
+    for stage in Stage:
         yield from _stage_channels(stage)
+    withdrawn = topology.withdrawal_subject("{environment}", "{order}")
+    withdrawals = (e.CommandsWithdrawn,)
+    yield Channel("withdrawals", withdrawn, withdrawals, "orchestrator", "executor", topology.WITHDRAWALS)
     yield Channel(
         "order_events",
         topology.event_subject(topology.ORDER_EVENTS_STAGE, "{environment}", "{order}"),
-        ORDER_EVENTS,
+        e.ORDER_EVENTS,
         "orchestrator",
         "console",
         topology.EVENTS,
     )
     logs = topology.logs_subject("{environment}", "{order}", "{stage}")
     yield Channel("logs", logs, (TaskLog,), "executor", "console", topology.LOGS)
+    yield from _request_channels()
+
+
+def _request_channels() -> Iterable[Channel]:
+    """What the orchestrator is asked, and told to do."""
+    for verb in VERBS:
+        subject, asked = control_subject(verb), (ControlRequest,)
+        name = subject.replace(".", "_")
+        yield Channel(name, subject, asked, "console", "orchestrator", replies=(ControlReply,))
     for subject, (body, replies) in QUERIES.items():
         name = subject.replace(".", "_")
-        asker = "order-intake" if body is ReceiptsQuery else "console"
+        asker = "order-intake" if subject in topology.INTAKE.publish else "console"
         yield Channel(name, subject, (body,) if body else (), asker, "orchestrator", replies=replies)
 
 
@@ -124,7 +130,7 @@ def _stage_channels(stage: Stage) -> Iterable[Channel]:
     address = topology.command_subject(stage, "{environment}", "{order}")
     yield Channel(f"commands_{stage}", address, commands, "orchestrator", "executor", topology.COMMANDS)
     address = topology.event_subject(stage, "{environment}", "{order}")
-    outcomes = (OUTCOMES[stage], CommandFailed)
+    outcomes = (OUTCOMES[stage], e.CommandFailed)
     yield Channel(f"events_{stage}", address, outcomes, "executor", "orchestrator", topology.EVENTS)
 
 
@@ -193,6 +199,8 @@ def _message(model: type[BaseModel]) -> dict[str, Any]:
     }
     if issubclass(model, Message):
         message |= {"name": model.ce_type, "headers": _ref("components", "schemas", "Headers")}
+    if model is Order:
+        message |= {"headers": _ref("components", "schemas", "RequestHeaders")}
     return message
 
 
@@ -203,12 +211,21 @@ def _schemas(models: Iterable[type[BaseModel]]) -> dict[str, Any]:
         ref_template="#/components/schemas/{model}",
     )
     headers = {
-        "type": "object",
-        "description": "CloudEvents 1.0 in binary mode, correlation and trace",
-        "properties": {name: {"type": "string", "description": text} for name, text in _HEADERS.items()},
-        "required": sorted(_HEADERS),
+        "Headers": _headers(
+            "CloudEvents 1.0 in binary mode, correlation and trace", _HEADERS, sorted(_HEADERS)
+        ),
+        "RequestHeaders": _headers("of a submit or plan, none of them needed", _REQUEST_HEADERS, []),
     }
-    return dict(sorted({**schema["$defs"], "Headers": headers}.items()))
+    return dict(sorted({**schema["$defs"], **headers}.items()))
+
+
+def _headers(description: str, texts: Mapping[str, str], required: Sequence[str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": description,
+        "properties": {name: {"type": "string", "description": text} for name, text in texts.items()},
+        "required": list(required),
+    }
 
 
 def _references(models: Iterable[type[BaseModel]]) -> dict[str, Any]:

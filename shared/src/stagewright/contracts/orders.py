@@ -11,10 +11,18 @@ from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import orjson
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Strict, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    Strict,
+    WithJsonSchema,
+    model_validator,
+)
 
 from stagewright.contracts import order_rules as rules
-from stagewright.contracts.base import Contract, Message, Stage
+from stagewright.contracts.base import STAGES, Contract, Message, Stage
 from stagewright.contracts.order_conflicts import Conflict, conflicts
 
 ID_PATTERN, ORDER_ID_PATTERN = rules.ID_PATTERN, rules.ORDER_ID_PATTERN
@@ -36,7 +44,9 @@ Person = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(rule
 Flag = Annotated[bool, Strict()]
 """True or false, and never text or a number that reads like one."""
 Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400)]
-OrderStage = Annotated[Stage, BeforeValidator(rules.stage)]
+OrderStage = Annotated[
+    Stage, BeforeValidator(rules.stage), WithJsonSchema({"type": "string", "enum": list(STAGES)})
+]
 
 
 class Repository(Contract):
