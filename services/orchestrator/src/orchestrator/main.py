@@ -11,16 +11,18 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 
+from orchestrator.app import controls
 from orchestrator.app.deadlines import Deadlines
 from orchestrator.app.journal import journal
 from orchestrator.app.positions import Positions
 from orchestrator.app.process import Process
 from orchestrator.app.relay import Relay
 from orchestrator.domain.order import OrderState
-from orchestrator.domain.policies import Policy
+from orchestrator.domain.policies import Policy, Rule
 from orchestrator.domain.world import order_stream
+from orchestrator.projections import queries
 from orchestrator.projections.index import Index
-from orchestrator.projections.queries import Queries, serve
+from orchestrator.projections.queries import Queries
 from orchestrator.projections.runner import Runner
 from orchestrator.store.codec import Recorded
 from orchestrator.store.event_store import EventStore
@@ -31,7 +33,7 @@ from stagewright.messaging.declaring import declare
 from stagewright.messaging.presence import announce
 from stagewright.messaging.topology import ORCHESTRATOR
 from stagewright.runtime import run
-from stagewright.settings import Settings
+from stagewright.settings import RetryRule, Settings
 from stagewright.telemetry import configure_logging
 
 log = structlog.get_logger()
@@ -42,15 +44,23 @@ _PAUSE = 0.5
 def policy(settings: Settings) -> Policy:
     """The saga's policy, out of the settings."""
     servers = {server.name: server.address for server in settings.servers}
+    saga = settings.saga
     return Policy(
-        max_attempts=settings.saga.max_attempts,
-        backoff=settings.saga.backoff,
-        backoff_cap=settings.saga.backoff_cap,
-        stage_timeout=settings.saga.stage_timeout,
+        rule=_rule(saga),
+        rules={code: _rule(rule) for code, rule in saga.retries.items()},
+        probe=_rule(saga.probe_backoff),
+        stage_timeout=saga.stage_timeout,
+        stage_timeouts=saga.stage_timeouts,
+        approval=saga.approval,
+        approval_timeout=saga.approval_timeout,
         servers=servers or Policy().servers,
         first_ports={server.name: server.first_port for server in settings.servers},
         bucket_prefix=settings.aws.bucket_prefix,
     )
+
+
+def _rule(rule: RetryRule) -> Rule:
+    return Rule(rule.max_attempts, rule.backoff, rule.backoff_cap)
 
 
 class Orchestrator:
@@ -66,9 +76,10 @@ class Orchestrator:
         )
         self._relay = Relay(self._js, store, self._lost.set)
         positions = Positions(lambda: self._relay.position, store.position)
-        self._process = Process(client, store, policy(settings), self._appended, positions, self._lost.set)
+        rules = policy(settings)
+        self._process = Process(client, store, rules, self._appended, positions, self._lost.set)
         self._runner = Runner(store, self._index, self._process.states)
-        self._deadlines = Deadlines(self._process.remind)
+        self._deadlines = Deadlines(self._process.remind, self._process.states)
         self._queries = Queries(
             store,
             self._index,
@@ -76,6 +87,7 @@ class Orchestrator:
             self._process.states,
             health,
             https_port=settings.proxy.https_port,
+            servers=rules.servers.keys(),
         )
 
     def _appended(self, batch: Sequence[Recorded]) -> None:
@@ -97,7 +109,8 @@ class Orchestrator:
                 group.create_task(part.run())
             group.create_task(self._restore())
             service = await announce(self._client, "orchestrator", "the saga and its queries")
-            await serve(self._client, service, self._queries)
+            await queries.serve(self._client, service, self._queries)
+            await controls.serve(self._client, service, self._process)
             checkpoint()
             log.info("ready", action="orchestrator.ready", open_orders=len(opened))
 

@@ -28,6 +28,9 @@ class Command(Message):
     environment: str
     attempt: int = Field(default=1, ge=1)
     timeout: float = Field(default=900, gt=0, description="seconds that the executor may take")
+    due: str | None = Field(
+        default=None, description="RFC 3339: when the saga waits no longer and withdraws the command"
+    )
     undo: bool = Field(default=False, description="part of a compensation: it reverses what the order did")
 
     @property

@@ -171,7 +171,14 @@ LEASE_LOST = "lease.lost"
 """Error code of an executor that lost its lease and therefore stopped: no answer to the command."""
 
 
-class OrderPlanned(Message):
+class OrderEvent(Message):
+    """What the saga itself says of an order, on `events.order.<environment>.<order>`."""
+
+    order_id: str
+    environment: str
+
+
+class OrderPlanned(OrderEvent):
     """The saga made its plan: published so that others can follow.
 
     `revision` is the environment's when the plan was made: a plan that an order binds to holds for it alone.
@@ -179,8 +186,6 @@ class OrderPlanned(Message):
 
     ce_type: ClassVar[str] = "stagewright.order.planned.v1"
 
-    order_id: str
-    environment: str
     decisions: tuple["Decision", ...]
     environment_decision: "EnvironmentDecision"
     revision: int = Field(ge=0)
@@ -211,13 +216,11 @@ class EnvironmentDecision(Contract):
 EndStatus = Literal["succeeded", "failed", "cancelled", "stuck"]
 
 
-class OrderEnded(Message):
+class OrderEnded(OrderEvent):
     """An order reached its end."""
 
     ce_type: ClassVar[str] = "stagewright.order.ended.v1"
 
-    order_id: str
-    environment: str
     status: EndStatus = Field(
         description="`stuck`: reversing what was done failed; `error` says what to do by hand"
     )
@@ -226,85 +229,69 @@ class OrderEnded(Message):
     finished_at: str
 
 
-class ApprovalRequested(Message):
+class ApprovalRequested(OrderEvent):
     """The order waits until somebody else than its submitter approves its plan; at `due` it is denied."""
 
     ce_type: ClassVar[str] = "stagewright.order.approval_requested.v1"
 
-    order_id: str
-    environment: str
     due: str
 
 
-class OrderApproved(Message):
+class OrderApproved(OrderEvent):
     """Somebody approved the plan as it stands."""
 
     ce_type: ClassVar[str] = "stagewright.order.approved.v1"
 
-    order_id: str
-    environment: str
     by: str
 
 
-class OrderCancelled(Message):
+class OrderCancelled(OrderEvent):
     """Somebody wants the order to stop; it ends when nothing of it runs any more."""
 
     ce_type: ClassVar[str] = "stagewright.order.cancelled.v1"
 
-    order_id: str
-    environment: str
     by: str
     why: str | None = None
 
 
-class OrderPaused(Message):
+class OrderPaused(OrderEvent):
     """Nothing new of the order begins until it is resumed."""
 
     ce_type: ClassVar[str] = "stagewright.order.paused.v1"
 
-    order_id: str
-    environment: str
     by: str
 
 
-class OrderResumed(Message):
+class OrderResumed(OrderEvent):
     """The order goes on."""
 
     ce_type: ClassVar[str] = "stagewright.order.resumed.v1"
 
-    order_id: str
-    environment: str
     by: str
 
 
-class OrderRetried(Message):
+class OrderRetried(OrderEvent):
     """An order that had ended badly goes on from what failed; `services` are those tried again, if named."""
 
     ce_type: ClassVar[str] = "stagewright.order.retried.v1"
 
-    order_id: str
-    environment: str
     by: str
     services: tuple[str, ...] = ()
 
 
-class ReversalBegun(Message):
+class ReversalBegun(OrderEvent):
     """What the order did is being reversed, last step first."""
 
     ce_type: ClassVar[str] = "stagewright.order.reversal_begun.v1"
 
-    order_id: str
-    environment: str
     error: ErrorInfo
 
 
-class HealthObserved(Message):
+class HealthObserved(OrderEvent):
     """A service that is not deployed anew was seen with another health."""
 
     ce_type: ClassVar[str] = "stagewright.environment.health_observed.v1"
 
-    order_id: str
-    environment: str
     service: str
     health: Health
 
@@ -335,7 +322,7 @@ ALL_OUTCOMES: tuple[type[Outcome], ...] = (
     ServicesProbed,
     CommandFailed,
 )
-ORDER_EVENTS: tuple[type[Message], ...] = (
+ORDER_EVENTS: tuple[type[OrderEvent], ...] = (
     OrderPlanned,
     ApprovalRequested,
     OrderApproved,
@@ -347,4 +334,3 @@ ORDER_EVENTS: tuple[type[Message], ...] = (
     HealthObserved,
     OrderEnded,
 )
-"""What the saga itself says of an order, on `events.order.<environment>.<order>`."""

@@ -1,12 +1,13 @@
 """What arrives: bytes from the bus, turned into what the saga understands."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
-from orchestrator.domain.saga import Input
+from orchestrator.domain.inputs import Input
 from stagewright.contracts.base import Message
 from stagewright.contracts.events import ALL_OUTCOMES, CommandFailed, Outcome
 from stagewright.contracts.orders import OrderReceived
@@ -22,7 +23,7 @@ _TYPES: Mapping[str, type[Message]] = {cls.ce_type: cls for cls in _READ}
 class Arrived:
     """One message for the saga; `incarnation` and `sequence` are its place in its stream.
 
-    A moment that has come has no source and no place.
+    A moment that has come has no source and no place. `done` is set when what somebody asked for is stored.
     """
 
     message: Input
@@ -30,6 +31,7 @@ class Arrived:
     source: Msg | None = None
     incarnation: str = ""
     sequence: int = 0
+    done: "asyncio.Future[None] | None" = None
 
 
 def refused(outcome: Outcome, reason: str) -> CommandFailed:

@@ -4,9 +4,25 @@ from collections.abc import Sequence
 
 import structlog
 
-from orchestrator.domain.facts import OrderQueued, PieceGivenUp, RetryScheduled
+from orchestrator.domain.facts import (
+    CommandOverdue,
+    OrderQueued,
+    PieceGivenUp,
+    ReplyRefused,
+    RetryScheduled,
+)
 from orchestrator.store.codec import Recorded
-from stagewright.contracts.events import OrderEnded, OrderPlanned
+from stagewright.contracts.events import (
+    ApprovalRequested,
+    OrderApproved,
+    OrderCancelled,
+    OrderEnded,
+    OrderPaused,
+    OrderPlanned,
+    OrderResumed,
+    OrderRetried,
+    ReversalBegun,
+)
 from stagewright.contracts.orders import OrderReceived
 
 log = structlog.get_logger()
@@ -34,6 +50,26 @@ def journal(batch: Sequence[Recorded]) -> None:
                 )
             case PieceGivenUp() as event:
                 _say("stage.given_up", event.order_id, stage=event.stage, code=event.error.code)
+            case CommandOverdue() as event:
+                _say("command.overdue", event.order_id, command=str(event.command_id))
+            case ReplyRefused() as event:
+                _say(
+                    "reply.refused",
+                    event.order_id,
+                    command=str(event.command_id),
+                    executor=event.executor,
+                    fence=event.fence,
+                    reason=event.reason,
+                )
+            case ApprovalRequested() as event:
+                _say("order.awaiting_approval", event.order_id, due=event.due)
+            case (
+                OrderApproved() | OrderCancelled() | OrderPaused() | OrderResumed() | OrderRetried() as event
+            ):
+                verb = event.ce_type.removeprefix("stagewright.").removesuffix(".v1")
+                _say(verb, event.order_id, by=event.by)
+            case ReversalBegun() as event:
+                _say("order.reversing", event.order_id, code=event.error.code)
             case OrderEnded() as event:
                 code = event.error.code if event.error else None
                 _say("order.ended", event.order_id, status=event.status, code=code)

@@ -18,8 +18,9 @@ from nats.aio.msg import Msg
 from orchestrator.app.inbox import Arrived, read, refused
 from orchestrator.app.positions import Positions
 from orchestrator.app.working_set import WorkingSet
+from orchestrator.domain.inputs import Control, Moment
 from orchestrator.domain.policies import Policy
-from orchestrator.domain.saga import RetryDue, decide
+from orchestrator.domain.saga import decide
 from orchestrator.domain.world import Draft
 from orchestrator.store.codec import Recorded
 from orchestrator.store.event_store import Append, ConcurrentAppend, EventStore
@@ -71,9 +72,19 @@ class Process:
             group.create_task(self._tail(SAGA_EVENTS))
             group.create_task(self._work())
 
-    async def remind(self, due: RetryDue) -> None:
+    async def remind(self, due: Moment) -> None:
         """Hand in a moment that has come."""
         await self._inbox.put([Arrived(due, "deadline")])
+
+    async def ask(self, control: Control, cause: str) -> None:
+        """Do what somebody asks; returns when it is stored.
+
+        Raises:
+            Terminal: it cannot be done.
+        """
+        done = asyncio.get_running_loop().create_future()
+        await self._inbox.put([Arrived(control, cause, done=done)])
+        await done
 
     async def _tail(self, source: Source) -> None:
         tail = Tail(self._client, source, limit=_BATCH, missing=self._missing)
@@ -126,6 +137,9 @@ class Process:
             self._doubt()
             return False
         self._tell(recorded)
+        for entry in batch:
+            if entry.done is not None and not entry.done.done():
+                entry.done.set_result(None)
         for msg, reason in undecidable:
             await self._bury(msg, reason)
         return True
@@ -154,6 +168,8 @@ class Process:
         now = utc_now()
         for entry in batch:
             draft = self._decide(entry, now)
+            if draft is None:
+                continue
             if isinstance(draft, str):
                 undecidable += [(entry.source, draft)] if entry.source is not None else []
                 continue
@@ -167,14 +183,18 @@ class Process:
         self._positions.saved(moved)
         return recorded, undecidable
 
-    def _decide(self, entry: Arrived, now: datetime) -> Draft | str:
+    def _decide(self, entry: Arrived, now: datetime) -> Draft | str | None:
         """The draft that follows. One message that cannot be decided must stop nobody else: an outcome fails
-        its order, anything else is for a person to find in the dead letters."""
+        its order, anything else is for a person to find in the dead letters; who asked is told."""
         try:
             return decide(self.states, entry.message, now, self._policy)
         except PersistenceError:
             raise
         except Exception as error:
+            if entry.done is not None:
+                if not entry.done.done():
+                    entry.done.set_exception(error)
+                return None
             log.exception("message cannot be decided", action="message.undecidable", cause=entry.cause)
             reason = f"undecidable: {type(error).__name__}"
             if not isinstance(entry.message, Outcome) or isinstance(entry.message, CommandFailed):

@@ -7,7 +7,7 @@ published again: one that was answered long ago must never reach an executor aft
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import structlog
@@ -20,7 +20,7 @@ from orchestrator.domain.order import OrderState
 from orchestrator.store.codec import Recorded
 from orchestrator.store.event_store import EventStore
 from stagewright.contracts.commands import Command
-from stagewright.contracts.events import OrderEnded, OrderPlanned
+from stagewright.contracts.events import CommandsWithdrawn, OrderEvent
 from stagewright.ids import derived_id
 from stagewright.messaging.cancellation import checkpoint
 from stagewright.messaging.envelope import envelope
@@ -29,8 +29,10 @@ from stagewright.messaging.topology import (
     COMMANDS,
     EVENTS,
     ORDER_EVENTS_STAGE,
+    WITHDRAWALS,
     command_subject,
     event_subject,
+    withdrawal_subject,
 )
 
 log = structlog.get_logger()
@@ -68,8 +70,8 @@ class Relay:
         self._again.update(
             (out.envelope.id, out)
             for state in states
-            for command in state.outstanding.values()
-            for out in outgoing(Recorded(0, "", 0, state.received_at, state.order_id, command))
+            for event in _unanswered(state)
+            for out in outgoing(Recorded(0, "", 0, state.received_at, state.order_id, event))
         )
         self._wake.set()
 
@@ -124,21 +126,39 @@ class Relay:
         return self._store.read(self._position, _CHUNK)
 
 
+def _unanswered(state: OrderState) -> Iterator[Command | CommandsWithdrawn]:
+    """The commands that wait, and before them that they are not to be done, where that is so."""
+    if state.outstanding and state.cancelled is not None and state.undoing is None:
+        yield CommandsWithdrawn(
+            order_id=state.order_id,
+            environment=state.wanted.environment,
+            commands=tuple(state.outstanding),
+        )
+    yield from state.outstanding.values()
+
+
 def outgoing(row: Recorded) -> list[Outgoing]:
     """The messages that follow from one event of the log: one or none."""
     event = row.event
     if isinstance(event, Command):
         subject = command_subject(event.stage, event.environment, event.order_id)
         return [_message(row, event, str(event.command_id), subject, COMMANDS)]
-    if isinstance(event, (OrderPlanned, OrderEnded)):
+    if isinstance(event, CommandsWithdrawn):
+        subject = withdrawal_subject(event.environment, event.order_id)
+        return [_message(row, event, _id(row, event), subject, WITHDRAWALS)]
+    if isinstance(event, OrderEvent) and row.stream.startswith("order/"):
         subject = event_subject(ORDER_EVENTS_STAGE, event.environment, event.order_id)
-        message_id = str(derived_id(event.ce_type, event.order_id))
-        return [_message(row, event, message_id, subject, EVENTS)]
+        return [_message(row, event, _id(row, event), subject, EVENTS)]
     return []
 
 
+def _id(row: Recorded, event: OrderEvent | CommandsWithdrawn) -> str:
+    """An order may be planned, paused or ended more than once: the place in its stream tells them apart."""
+    return str(derived_id(event.ce_type, event.order_id, row.version))
+
+
 def _message(
-    row: Recorded, event: Command | OrderPlanned | OrderEnded, message_id: str, subject: str, stream: str
+    row: Recorded, event: Command | OrderEvent | CommandsWithdrawn, message_id: str, subject: str, stream: str
 ) -> Outgoing:
     head = envelope(
         event,

@@ -5,7 +5,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from orchestrator.domain.facts import PortLeased, PortOccupied
+from orchestrator.domain.facts import PortLeased, PortOccupied, PortReleased
 from stagewright.contracts.base import Message
 
 FIRST_PORT, LAST_PORT = 3000, 9999
@@ -34,10 +34,17 @@ def evolve(state: ServerState, event: Message, at: str) -> ServerState:
     if isinstance(event, PortLeased):
         leases = {**state.leases, event.port: (event.environment, event.service)}
         return state._replace(leases=leases, next_port=max(state.next_port, event.port + 1))
+    if isinstance(event, PortReleased):
+        return state._replace(leases=_without(state.leases, event.port))
     if isinstance(event, PortOccupied):
-        leases = {port: tenant for port, tenant in state.leases.items() if port != event.port}
-        return state._replace(leases=leases, occupied=state.occupied | {event.port})
+        return state._replace(
+            leases=_without(state.leases, event.port), occupied=state.occupied | {event.port}
+        )
     return state
+
+
+def _without(leases: Mapping[int, Tenant], port: int) -> Mapping[int, Tenant]:
+    return {key: tenant for key, tenant in leases.items() if key != port}
 
 
 def free_port(state: ServerState, busy: frozenset[int] = frozenset(), first: int = FIRST_PORT) -> int | None:

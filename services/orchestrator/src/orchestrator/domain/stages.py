@@ -1,15 +1,15 @@
 """Which commands a stage consists of, for one order in one environment."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
 
-from orchestrator.domain import plan
+from orchestrator.domain import allocating, cleaning, plan
 from orchestrator.domain.environment import EnvironmentState
-from orchestrator.domain.facts import PortLeased
 from orchestrator.domain.order import OrderState
-from orchestrator.domain.policies import Policy
-from orchestrator.domain.server import FIRST_PORT, Tenant, free_port
-from orchestrator.domain.world import Draft, server_stream
+from orchestrator.domain.policies import PATIENCE, Policy
+from orchestrator.domain.world import Draft
+from stagewright.clock import rfc3339
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import (
     AllocateResources,
@@ -20,10 +20,78 @@ from stagewright.contracts.commands import (
     InspectEnvironment,
     UpdateRoutes,
 )
-from stagewright.contracts.orders import Order
-from stagewright.contracts.work import Allocation, Deployable, Deployed, Location, Route
+from stagewright.contracts.orders import Action, Order
+from stagewright.contracts.work import (
+    OWN_VARIABLES,
+    Deployable,
+    Deployed,
+    Location,
+    Route,
+    SecretRef,
+    ServiceSecrets,
+    own_variable_path,
+    variable_path,
+)
 from stagewright.errors import Terminal
-from stagewright.ids import command_id, derived_id
+from stagewright.ids import command_id
+
+_CLEANING = (
+    Stage.REMOVE_SERVICES,
+    Stage.RELEASE_RESOURCES,
+    Stage.DELETE_VARIABLES,
+    Stage.DECONFIGURE_ENVIRONMENT,
+)
+_WHOLE = (
+    Stage.INSPECT,
+    Stage.CONFIGURE_ENVIRONMENT,
+    Stage.ALLOCATE_RESOURCES,
+    Stage.CREATE_VARIABLES,
+    Stage.DEPLOY_SERVICES,
+    Stage.UPDATE_ROUTES,
+    *_CLEANING,
+)
+PIPELINES: Mapping[Action, tuple[Stage, ...]] = {
+    "update": _WHOLE,
+    "rollback": _WHOLE,
+    "drop": (Stage.INSPECT, Stage.UPDATE_ROUTES, *_CLEANING),
+    "redeploy": (Stage.INSPECT, Stage.DEPLOY_SERVICES),
+    "maintenance": (Stage.INSPECT, Stage.UPDATE_ROUTES),
+}
+"""The stages of each action, in order. A stage that has nothing to do is passed over."""
+
+
+class Step(NamedTuple):
+    """One stage of one order about to be begun: everything that its commands follow from."""
+
+    draft: Draft
+    state: OrderState
+    policy: Policy
+    attempt: int
+    only: str | None
+
+    @property
+    def order(self) -> Order:
+        """The order."""
+        return self.state.wanted
+
+    @property
+    def environment(self) -> EnvironmentState:
+        """The environment as it is by now."""
+        return self.draft.environment(self.order.environment)
+
+    def base(self, stage: Stage, target: str | None = None, *, undo: bool = False) -> dict[str, Any]:
+        """What every command carries."""
+        timeout = self.policy.timeout(self.order, stage)
+        name = f"undo:{stage}" if undo else stage
+        return {
+            "command_id": command_id(self.state.order_id, name, target, self.attempt),
+            "order_id": self.state.order_id,
+            "environment": self.order.environment,
+            "attempt": self.attempt,
+            "timeout": timeout,
+            "due": rfc3339(self.draft.now + timedelta(seconds=timeout + PATIENCE)),
+            "undo": undo,
+        }
 
 
 def commands(
@@ -35,34 +103,150 @@ def commands(
     attempt: int = 1,
     only: str | None = None,
 ) -> Sequence[Command]:
-    """The commands of a stage; `only` names the one service to do again.
+    """The commands of a stage, none where it has nothing to do; `only` names the one service to do again.
 
     Raises:
-        Terminal: what the stage needs cannot be had (`port.exhausted`).
+        Terminal: what the stage needs cannot be had (`port.exhausted`, `environment.empty`).
     """
-    order = state.wanted
-    environment = draft.environment(order.environment)
-    base = {
-        "command_id": command_id(state.order_id, stage, only, attempt),
-        "order_id": state.order_id,
-        "environment": order.environment,
-        "attempt": attempt,
-        "timeout": policy.stage_timeout,
+    return _STAGES[stage](Step(draft, state, policy, attempt, only))
+
+
+def _inspect(step: Step) -> Sequence[Command]:
+    """Services that a retried order has deployed already are not looked at again."""
+    state = step.state
+    services = tuple(
+        service
+        for service in _services(step.order)
+        if not (state.resume and (service.id in state.deployed or not chosen(state, service.id)))
+    )
+    return [
+        InspectEnvironment(
+            **step.base(Stage.INSPECT), services=services, deployed=_deployed(step.environment)
+        )
+    ]
+
+
+def chosen(state: OrderState, service: str) -> bool:
+    """Whether a retry is about this service too."""
+    return not state.only or service in state.only
+
+
+def _configure(step: Step) -> Sequence[Command]:
+    return [ConfigureEnvironment(**step.base(Stage.CONFIGURE_ENVIRONMENT), domains=step.order.domains)]
+
+
+def _allocate(step: Step) -> Sequence[Command]:
+    allocations = allocating.allocate(step.draft, step.state, step.policy)
+    return [AllocateResources(**step.base(Stage.ALLOCATE_RESOURCES), allocations=allocations)]
+
+
+def _create(step: Step) -> Sequence[Command]:
+    homes = step.environment.allocations
+    return [
+        CreateVariables(
+            **step.base(Stage.CREATE_VARIABLES),
+            services=_services(step.order),
+            allocations=tuple(homes[spec.id] for _, spec in step.order.services),
+            pins=_pins(step.order),
+        )
+    ]
+
+
+def _pins(order: Order) -> tuple[ServiceSecrets, ...]:
+    blocks = {spec.id: block for block, spec in order.services}
+    return tuple(
+        ServiceSecrets(
+            service=entry.service,
+            secrets=tuple(
+                SecretRef(
+                    name=pin.name,
+                    path=own_variable_path(order.environment, entry.service, pin.name)
+                    if pin.name in OWN_VARIABLES[blocks[entry.service]]
+                    else variable_path(order.environment, pin.name),
+                    version=pin.version,
+                )
+                for pin in entry.secrets
+            ),
+        )
+        for entry in order.pins
+        if entry.service in blocks
+    )
+
+
+def _deploy(step: Step) -> Sequence[Command]:
+    state = step.state
+    needed = {
+        line.service: line.commit
+        for line in state.decisions
+        if line.decision not in {"unchanged", "drop"} and line.commit
     }
-    match stage:
-        case Stage.INSPECT:
-            return [InspectEnvironment(**base, services=_services(order), deployed=_deployed(environment))]
-        case Stage.CONFIGURE_ENVIRONMENT:
-            return [ConfigureEnvironment(**base, domains=order.domains)]
-        case Stage.ALLOCATE_RESOURCES:
-            return [AllocateResources(**base, allocations=allocate(draft, state, policy))]
-        case Stage.CREATE_VARIABLES:
-            allocations = tuple(environment.allocations[service.id] for _, service in order.services)
-            return [CreateVariables(**base, services=_services(order), allocations=allocations)]
-        case Stage.DEPLOY_SERVICES:
-            return _deployments(state, environment, policy, attempt, only)
-        case Stage.UPDATE_ROUTES:
-            return [UpdateRoutes(**base, routes=routes(order, environment))]
+    if step.order.action == "redeploy":
+        return _redeploy(step, needed)
+    discovery = locations(step.order, step.environment, step.policy)
+    return [
+        DeployService(
+            **step.base(Stage.DEPLOY_SERVICES, service.id),
+            service=service,
+            commit=needed[service.id],
+            allocation=step.environment.allocations[service.id],
+            secrets=step.environment.secrets.get(service.id, ()),
+            discovery=discovery,
+            domains=plan.block_domains(step.order, service.block),
+        )
+        for service in _services(step.order)
+        if service.id in needed and service.id not in state.deployed
+        if step.only in {None, service.id} and chosen(state, service.id)
+    ]
+
+
+def _redeploy(step: Step, needed: Mapping[str, str]) -> Sequence[Command]:
+    known = step.environment
+    return [
+        DeployService(
+            **step.base(Stage.DEPLOY_SERVICES, name),
+            service=known.services[name].service,
+            commit=needed[name],
+            allocation=known.allocations[name],
+            secrets=known.secrets.get(name, ()),
+            discovery=recorded_locations(known, step.policy),
+            domains=known.services[name].domains,
+            restart=True,
+        )
+        for name in step.order.service_ids
+        if name in needed and name not in step.state.deployed
+        if step.only in {None, name} and chosen(step.state, name)
+    ]
+
+
+def _route(step: Step) -> Sequence[Command]:
+    known, base = step.environment, step.base(Stage.UPDATE_ROUTES)
+    match step.order.action:
+        case "drop":
+            return [UpdateRoutes(**base, routes=())] if known.routes else []
+        case "maintenance":
+            if not known.routes:
+                raise Terminal(
+                    "environment.empty",
+                    f"environments[{step.order.environment}]",
+                    "nothing is served there.",
+                    "Submit an update for it first.",
+                )
+            return [UpdateRoutes(**base, routes=known.routes, maintenance=bool(step.order.maintenance))]
+    return [UpdateRoutes(**base, routes=routes(step.order, known), maintenance=known.maintenance)]
+
+
+_STAGES: Mapping[Stage, Callable[[Step], Sequence[Command]]] = {
+    Stage.INSPECT: _inspect,
+    Stage.CONFIGURE_ENVIRONMENT: _configure,
+    Stage.ALLOCATE_RESOURCES: _allocate,
+    Stage.CREATE_VARIABLES: _create,
+    Stage.DEPLOY_SERVICES: _deploy,
+    Stage.UPDATE_ROUTES: _route,
+    Stage.REMOVE_SERVICES: lambda step: cleaning.remove(step, only=step.only),
+    Stage.RELEASE_RESOURCES: cleaning.release,
+    Stage.DELETE_VARIABLES: cleaning.delete_variables,
+    Stage.DECONFIGURE_ENVIRONMENT: cleaning.deconfigure,
+}
 
 
 def _services(order: Order) -> tuple[Deployable, ...]:
@@ -77,128 +261,27 @@ def _deployed(environment: EnvironmentState) -> tuple[Deployed, ...]:
     )
 
 
-def _deployments(
-    state: OrderState,
-    environment: EnvironmentState,
-    policy: Policy,
-    attempt: int,
-    only: str | None,
-) -> Sequence[Command]:
-    order = state.wanted
-    needed = {line.service: line.commit for line in state.decisions if line.decision != "unchanged"}
-    discovery = locations(order, environment, policy)
-    return [
-        DeployService(
-            command_id=command_id(state.order_id, Stage.DEPLOY_SERVICES, service.id, attempt),
-            order_id=state.order_id,
-            environment=order.environment,
-            attempt=attempt,
-            timeout=policy.stage_timeout,
-            service=service,
-            commit=needed[service.id],
-            allocation=environment.allocations[service.id],
-            secrets=environment.secrets.get(service.id, ()),
-            discovery=discovery,
-            domains=plan.block_domains(order, service.block),
-        )
-        for service in _services(order)
-        if service.id in needed and only in {None, service.id}
-    ]
-
-
-def allocate(draft: Draft, state: OrderState, policy: Policy) -> tuple[Allocation, ...]:
-    """Every service's allocation: the one it has, or a new one with its port leased in the same decision."""
-    order = state.wanted
-    held = draft.environment(order.environment).allocations
-    result = []
-    for block, spec in order.services:
-        known = held.get(spec.id)
-        if known is not None and _still_good(draft, known, block == "api"):
-            result.append(known)
-        elif block == "api":
-            result.append(_place(draft, state, spec.id, policy))
-        else:
-            bucket = _bucket(policy.bucket_prefix, order.environment)
-            result.append(Allocation(service=spec.id, bucket=bucket, prefix=spec.id))
-    return tuple(result)
-
-
-def _still_good(draft: Draft, known: Allocation, api: bool) -> bool:
-    if not api:
-        return known.bucket is not None
-    if known.server is None or known.port is None:
-        return False
-    return known.port not in draft.server(known.server).occupied
-
-
-def _place(draft: Draft, state: OrderState, service: str, policy: Policy) -> Allocation:
-    environment = state.wanted.environment
-    name, port = _leased(draft, (environment, service), policy)
-    if port is None:
-        port = _lease(draft, state, service, name, policy)
-    return Allocation(service=service, server=name, port=port, database=database_name(environment, service))
-
-
-def _leased(draft: Draft, tenant: Tenant, policy: Policy) -> tuple[str, int | None]:
-    """Where an earlier attempt leased a port for the tenant; else the emptiest server, and None."""
-    servers = sorted(policy.servers, key=lambda server: (len(draft.server(server).leases), server))
-    held = (
-        (server, port)
-        for server in servers
-        for port, found in draft.server(server).leases.items()
-        if found == tenant
-    )
-    return next(held, (servers[0], None))
-
-
-def _lease(draft: Draft, state: OrderState, service: str, server: str, policy: Policy) -> int:
-    seen = state.inspected.occupied_ports if state.inspected else ()
-    busy = frozenset(port for where, port in seen if where == server)
-    port = free_port(draft.server(server), busy, policy.first_ports.get(server, FIRST_PORT))
-    if port is None:
-        raise Terminal(
-            "port.exhausted",
-            server,
-            "every port from 3000 to 9999 is leased or occupied.",
-            "Add a server to the settings, or drop environments that nobody needs.",
-        )
-    draft.add(
-        server_stream(server),
-        PortLeased(
-            server=server,
-            port=port,
-            environment=state.wanted.environment,
-            service=service,
-            order_id=state.order_id,
-        ),
-    )
-    return port
-
-
-def database_name(environment: str, service: str) -> str:
-    """A PostgreSQL identifier of at most 63 bytes that no other environment and service can have.
-
-    Ids differ in case and hyphens, identifiers here do not: a part of the id's hash tells them apart.
-    """
-    readable = re.sub(r"[^a-z0-9]+", "_", f"env_{environment}_{service}".lower())[:52]
-    return f"{readable}_{derived_id('database', environment, service).hex[:8]}"
-
-
-def _bucket(prefix: str, environment: str) -> str:
-    if re.fullmatch(r"[a-z0-9]|[a-z0-9][a-z0-9-]*[a-z0-9]", environment):
-        return f"{prefix}-{environment}"
-    plain = environment.lower().strip("-") or "environment"
-    return f"{prefix}-{plain}-{derived_id('bucket', environment).hex[:8]}"
-
-
 def locations(order: Order, environment: EnvironmentState, policy: Policy) -> tuple[Location, ...]:
     """Where every API of the order is: what services find in `.discovery.json`."""
-    found = []
-    for spec in order.api.services:
-        allocation = environment.allocations[spec.id]
-        address = policy.servers.get(allocation.server or "", allocation.server or "")
-        found.append(Location(service=spec.id, roles=spec.roles, url=f"http://{address}:{allocation.port}"))
-    return tuple(found)
+    apis = order.api.services if order.api else ()
+    return tuple(_location(environment, policy, spec.id, spec.roles) for spec in apis)
+
+
+def recorded_locations(environment: EnvironmentState, policy: Policy) -> tuple[Location, ...]:
+    """Where every API of the environment is, as its services were told."""
+    return tuple(
+        _location(environment, policy, name, entry.service.roles)
+        for name, entry in environment.services.items()
+        if entry.service.block == "api"
+    )
+
+
+def _location(
+    environment: EnvironmentState, policy: Policy, service: str, roles: tuple[str, ...]
+) -> Location:
+    allocation = environment.allocations[service]
+    address = policy.servers.get(allocation.server or "", allocation.server or "")
+    return Location(service=service, roles=roles, url=f"http://{address}:{allocation.port}")
 
 
 def routes(order: Order, environment: EnvironmentState) -> tuple[Route, ...]:

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-SCHEMA = 2
+SCHEMA = 3
 _MODE = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
 _TABLES = """
 CREATE TABLE position (position INTEGER NOT NULL, log TEXT NOT NULL);
 CREATE TABLE orders (
     order_id TEXT PRIMARY KEY, number INTEGER NOT NULL, environment_id TEXT NOT NULL, action TEXT NOT NULL,
-    status TEXT NOT NULL, received_at TEXT NOT NULL, finished_at TEXT) WITHOUT ROWID;
+    status TEXT NOT NULL, received_at TEXT NOT NULL, finished_at TEXT, purpose TEXT NOT NULL,
+    open INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX orders_open ON orders (number) WHERE open;
 CREATE UNIQUE INDEX orders_newest ON orders (number);
 CREATE INDEX orders_environment ON orders (environment_id, number);
 CREATE INDEX orders_status ON orders (status, number);
@@ -34,6 +36,9 @@ class OrderRow(NamedTuple):
     status: str
     received_at: str
     finished_at: str | None
+    purpose: str
+    open: bool
+    """Whether time or an answer makes something happen."""
 
 
 class Index:
@@ -75,8 +80,8 @@ class Index:
         self._db.execute("BEGIN")
         try:
             self._db.executemany(
-                "INSERT INTO orders VALUES (?,?,?,?,?,?,?) ON CONFLICT (order_id) DO UPDATE SET "
-                "status = excluded.status, finished_at = excluded.finished_at",
+                "INSERT INTO orders VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (order_id) DO UPDATE SET "
+                "status = excluded.status, finished_at = excluded.finished_at, open = excluded.open",
                 orders,
             )
             self._db.executemany("INSERT OR IGNORE INTO order_events VALUES (?,?)", events)
@@ -87,13 +92,14 @@ class Index:
             raise
 
     def orders(
-        self, environment_id: str | None, status: str | None, before: int | None, limit: int
+        self, environment_id: str | None, status: str | None, purpose: str, before: int | None, limit: int
     ) -> Sequence[OrderRow]:
         """Up to `limit` orders, newest first."""
         conditions, values = ["1"], list[object]()
         for column, value in (
             ("environment_id = ?", environment_id),
             ("status = ?", status),
+            ("purpose = ?", purpose),
             ("number < ?", before),
         ):
             if value is not None:
@@ -106,10 +112,8 @@ class Index:
         return [OrderRow(*row) for row in rows]
 
     def open_orders(self) -> list[str]:
-        """Ids of the orders that have not ended, oldest first."""
-        rows = self._db.execute(
-            "SELECT order_id FROM orders WHERE status NOT IN ('succeeded', 'failed') ORDER BY number"
-        )
+        """Ids of the orders that have not ended, or watch over services still; oldest first."""
+        rows = self._db.execute("SELECT order_id FROM orders WHERE open ORDER BY number")
         return [row[0] for row in rows]
 
     def event_positions(self, order_id: str) -> list[int]:

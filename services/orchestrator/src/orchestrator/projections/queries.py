@@ -1,7 +1,7 @@
 """`queries.<noun>.<verb>`, served as a NATS micro service."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import orjson
 import structlog
@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from orchestrator.domain.environment import EnvironmentState
 from orchestrator.domain.order import OrderState
 from orchestrator.domain.world import World, environment_stream, order_stream
+from orchestrator.projections import plans, rollback
+from orchestrator.projections.attempts import attempts
 from orchestrator.projections.index import Index, OrderRow
 from orchestrator.projections.runner import Runner
 from orchestrator.projections.views import environment_view, order_view
@@ -21,6 +23,7 @@ from orchestrator.store.event_store import EventStore
 from stagewright.contracts.base import Contract
 from stagewright.contracts.orders import Receipt
 from stagewright.contracts.queries import (
+    AttemptList,
     EnvironmentQuery,
     EnvironmentView,
     EventList,
@@ -29,10 +32,14 @@ from stagewright.contracts.queries import (
     OrderQuery,
     OrderSummary,
     OrderView,
+    PlanQuery,
+    PlanView,
     Probe,
     QueryError,
     ReceiptList,
     ReceiptsQuery,
+    RollbackOrder,
+    RollbackQuery,
     StoredEventView,
 )
 from stagewright.errors import ErrorInfo, Terminal
@@ -56,6 +63,7 @@ class Queries:
         health: BusHealth,
         *,
         https_port: int,
+        servers: Collection[str],
     ) -> None:
         self._store = store
         self._index = index
@@ -63,6 +71,7 @@ class Queries:
         self._world = world
         self._health = health
         self._https_port = https_port
+        self._servers = servers
 
     def _order(self, order_id: str) -> OrderState:
         state = self._world.state(order_stream(order_id))
@@ -70,9 +79,14 @@ class Queries:
             raise _unknown("order", order_id, "List the known ones with `stagewright orders list`.")
         return state
 
-    def _environment(self, name: str) -> EnvironmentState:
+    def _known(self, name: str) -> EnvironmentState:
+        """What the log says of an environment; as of one where nothing ever was, if it says nothing."""
         state = self._world.state(environment_stream(name))
-        if not isinstance(state, EnvironmentState) or not state.environment:
+        return state if isinstance(state, EnvironmentState) else EnvironmentState()
+
+    def _environment(self, name: str) -> EnvironmentState:
+        state = self._known(name)
+        if not state.environment:
             raise _unknown("environment", name, "Submit an order for it first.")
         return state
 
@@ -82,7 +96,11 @@ class Queries:
             ("queries.orders.list", self.orders_list),
             ("queries.orders.show", self.orders_show),
             ("queries.orders.events", self.orders_events),
+            ("queries.orders.attempts", self.orders_attempts),
             ("queries.orders.receipts", self.orders_receipts),
+            ("queries.orders.rollback", self.orders_rollback),
+            ("queries.plans.show", self.plans_show),
+            ("queries.plans.believed", self.plans_believed),
             ("queries.environments.show", self.environments_show),
             ("queries.system.health", self.system_health),
         ):
@@ -93,7 +111,7 @@ class Queries:
         """One order, with its place in the queue while it waits."""
         query = OrderQuery.model_validate_json(body)
         view = order_view(self._order(query.order_id), self._https_port)
-        queue = self._environment(view.environment_id).queue
+        queue = self._known(view.environment_id).queue
         if view.order_id not in queue:
             return view
         return view.model_copy(update={"queue_position": queue.index(view.order_id) + 1})
@@ -102,7 +120,9 @@ class Queries:
         """Orders, newest first, a page at a time."""
         query = OrderListQuery.model_validate_json(body or b"{}")
         await self._runner.catch_up()
-        rows = self._index.orders(query.environment_id, query.status, _place(query.before), query.limit)
+        rows = self._index.orders(
+            query.environment_id, query.status, query.purpose, _place(query.before), query.limit
+        )
         orders = tuple(_summary(row) for row in rows)
         return OrderList(orders=orders, next=str(rows[-1].number) if len(rows) == query.limit else None)
 
@@ -113,6 +133,39 @@ class Queries:
         positions = self._index.event_positions(self._order(query.order_id).order_id)
         rows = [row for position in positions for row in self._store.read(position - 1, 1)]
         return EventList(events=tuple(_event_view(row) for row in rows))
+
+    async def orders_attempts(self, body: bytes) -> AttemptList:
+        """Every command of an order, and what came of it."""
+        query = OrderQuery.model_validate_json(body)
+        history = self._store.load(order_stream(self._order(query.order_id).order_id))
+        return AttemptList(attempts=attempts(history))
+
+    async def orders_rollback(self, body: bytes) -> RollbackOrder:
+        """The order that brings an environment back to where an order left it."""
+        query = RollbackQuery.model_validate_json(body)
+        target = self._order(query.to)
+        name = self._environment(query.environment_id).environment
+        past = rollback.left_by(self._store.load(environment_stream(name)), target.order_id)
+        if past is None or target.status != "succeeded":
+            raise Terminal(
+                "rollback.no_result",
+                query.to,
+                f"the order did not succeed in environment {name}.",
+                f"Name one that did: stagewright orders list -e {name} --status succeeded",
+            )
+        return RollbackOrder(order=rollback.compiled(past, target.order_id))
+
+    async def plans_show(self, body: bytes) -> PlanView:
+        """The plan of an order, made from what was looked at."""
+        query = PlanQuery.model_validate_json(body)
+        return plans.made(self._order(query.plan_id or ""))
+
+    async def plans_believed(self, body: bytes) -> PlanView:
+        """What an order would do by what the log says: nobody else is asked."""
+        query = PlanQuery.model_validate_json(body)
+        if query.order is None:
+            raise Terminal("query.malformed", "order", "is missing.", "Send the order to be planned.")
+        return plans.believed(query.order, self._known(query.order.environment), self._servers)
 
     async def orders_receipts(self, body: bytes) -> ReceiptList:
         """Which of these orders were ever received. Asks the log itself: it must hold for ever, and now."""
@@ -153,8 +206,7 @@ def _place(before: str | None) -> int | None:
 
 def _summary(row: OrderRow) -> OrderSummary:
     fields = row._asdict()
-    del fields["number"]
-    return OrderSummary.model_validate(fields)
+    return OrderSummary.model_validate({name: fields[name] for name in OrderSummary.model_fields})
 
 
 def _handler(answer: Answer) -> Callable[[Request], Awaitable[None]]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from orchestrator.domain.order import OrderState
 from orchestrator.domain.world import World
 from orchestrator.projections.index import Index, OrderRow
+from orchestrator.projections.views import status_of
 from orchestrator.store.codec import Recorded
 from orchestrator.store.event_store import EventStore
 from stagewright.messaging.cancellation import checkpoint
@@ -82,7 +83,9 @@ class Runner:
             first.position,
             order.environment,
             order.action,
-            state.status,
+            status_of(state),
             state.received_at,
             state.finished_at,
+            state.purpose,
+            state.open,
         )

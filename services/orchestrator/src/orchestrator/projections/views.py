@@ -1,11 +1,16 @@
 """From folded states to what queries answer. Pure."""
 
+from collections.abc import Iterator
+from typing import cast
+
 from orchestrator.domain import plan
 from orchestrator.domain.environment import DeployedService, EnvironmentState
 from orchestrator.domain.order import OrderState, StageState
-from stagewright.contracts.base import STAGES, Stage
+from orchestrator.domain.stages import PIPELINES
+from stagewright.contracts.base import CLEANING, STAGES, Stage
 from stagewright.contracts.orders import OrderedService
 from stagewright.contracts.queries import (
+    ApprovalView,
     EnvironmentServiceView,
     EnvironmentView,
     OrderStatus,
@@ -26,9 +31,19 @@ def service_url(domains: tuple[str, ...], path: str, https_port: int) -> str | N
 
 
 def status_of(state: OrderState) -> OrderStatus:
-    """The order's status; only a known order has a view."""
+    """The order's status, as people see it; only a known order has one."""
     if state.status == "unknown":
         raise LookupError("an order that was never received has no status")
+    if state.ended:
+        return state.status
+    for status, holds in (
+        ("reverting", state.undoing is not None),
+        ("cancelling", state.cancelled is not None),
+        ("paused", state.paused),
+        ("awaiting_approval", state.awaiting),
+    ):
+        if holds:
+            return cast("OrderStatus", status)
     return state.status
 
 
@@ -43,18 +58,48 @@ def order_view(state: OrderState, https_port: int) -> OrderView:
         description=order.description,
         received_at=state.received_at,
         finished_at=state.finished_at,
-        error=state.error,
-        stages=tuple(_stage_view(state, stage) for stage in STAGES),
-        services=tuple(_service_outcome(state, service, https_port) for service in order.services),
+        submitted_by=state.submitted_by,
+        purpose=state.purpose,
+        on_failure=order.on_failure,
+        approval=_approval(state),
+        cancelled_by=state.cancelled.by if state.cancelled else None,
+        reverted=state.reverted,
+        error=state.error or state.undoing,
+        stages=(*_stages(state), *_reversed(state)),
+        services=tuple(_outcomes(state, https_port)),
         plan=state.decisions,
+        environment_plan=state.environment_decision,
+        revision=state.plan.revision if state.plan else None,
     )
 
 
-def _stage_view(state: OrderState, stage: Stage) -> StageView:
-    entry = state.stages.get(stage, StageState())
+def _approval(state: OrderState) -> ApprovalView | None:
+    if state.approval is None:
+        return None
+    return ApprovalView(due=state.approval.due, approved_by=state.approved_by)
+
+
+def _stages(state: OrderState) -> Iterator[StageView]:
+    """The stages of the order's action; those that clean up only where they had something to do."""
+    for stage in PIPELINES[state.wanted.action]:
+        if stage in state.stages or stage not in CLEANING:
+            entry = state.stages.get(stage, StageState())
+            yield _stage_view(stage, entry, _stage_status(state, stage, entry))
+
+
+def _reversed(state: OrderState) -> Iterator[StageView]:
+    for stage, entry in state.undo.items():
+        out = any(command.undo and command.stage is stage for command in state.outstanding.values())
+        status: StageStatus = "running" if out else "succeeded"
+        if entry.error is not None and not out:
+            status = "failed" if state.ended else "retrying"
+        yield _stage_view(stage, entry, status).model_copy(update={"undo": True})
+
+
+def _stage_view(stage: Stage, entry: StageState, status: StageStatus) -> StageView:
     return StageView(
         stage=stage,
-        status=_stage_status(state, stage, entry),
+        status=status,
         attempts=entry.attempts,
         started_at=entry.started_at,
         finished_at=entry.finished_at,
@@ -63,16 +108,34 @@ def _stage_view(state: OrderState, stage: Stage) -> StageView:
 
 
 def _stage_status(state: OrderState, stage: Stage, entry: StageState) -> StageStatus:
+    over = state.ended or state.undoing is not None
     reached = state.stage is not None and STAGES.index(stage) <= STAGES.index(state.stage)
+    if entry.attempts == 0:
+        return "skipped" if reached or over else "pending"
     if not reached:
         return "pending"
     if stage is not state.stage or state.status == "succeeded":
         return "succeeded"
-    if any(command.stage is stage for command in state.outstanding.values()):
+    if any(command.stage is stage and not command.undo for command in state.outstanding.values()):
         return "running"
-    if state.error is not None:
+    if entry.error is not None and (over or state.error is not None):
         return "failed"
-    return "retrying" if state.retries else "running"
+    if state.retries and not over:
+        return "retrying"
+    return "succeeded" if entry.finished_at else "running"
+
+
+def _outcomes(state: OrderState, https_port: int) -> Iterator[ServiceOutcomeView]:
+    """Services of the order, and those that its plan is about besides."""
+    ordered = {spec.id for _, spec in state.wanted.services}
+    for service in state.wanted.services:
+        yield _service_outcome(state, service, https_port)
+    for line in state.decisions:
+        if line.service not in ordered:
+            health = None if line.decision == "drop" else state.health.get(line.service)
+            yield ServiceOutcomeView(
+                id=line.service, decision=line.decision, commit=line.commit, health=health
+            )
 
 
 def _service_outcome(state: OrderState, service: OrderedService, https_port: int) -> ServiceOutcomeView:
@@ -98,7 +161,10 @@ def environment_view(state: EnvironmentState, https_port: int) -> EnvironmentVie
         ),
         routes=state.routes,
         active_order=state.owner,
+        queue=state.queue,
         last_order=state.last_order,
+        maintenance=state.maintenance,
+        revision=state.revision,
     )
 
 

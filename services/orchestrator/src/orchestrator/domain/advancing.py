@@ -1,0 +1,286 @@
+"""How an order moves: it claims its environment, is planned, goes from stage to stage, and ends."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from orchestrator.domain import plan, probing, reversal, stages
+from orchestrator.domain.facts import EnvironmentClaimed, EnvironmentReleased
+from orchestrator.domain.order import OrderState
+from orchestrator.domain.policies import Policy
+from orchestrator.domain.world import Draft, environment_stream, order_stream
+from stagewright.clock import rfc3339
+from stagewright.contracts.base import Stage
+from stagewright.contracts.commands import Command
+from stagewright.contracts.events import (
+    ApprovalRequested,
+    EndStatus,
+    HealthObserved,
+    OrderEnded,
+    OrderPlanned,
+    ReversalBegun,
+)
+from stagewright.errors import ErrorInfo, Terminal
+
+_REPEATED = {Stage.REMOVE_SERVICES}
+"""Stages that are over only when they have nothing more to do."""
+
+
+def claim(draft: Draft, environment: str, order_id: str, policy: Policy) -> None:
+    """The order has the environment from now on, and begins, or goes on where it failed."""
+    draft.add(environment_stream(environment), EnvironmentClaimed(environment=environment, order_id=order_id))
+    begin(draft, draft.order(order_id), policy)
+
+
+def begin(draft: Draft, state: OrderState, policy: Policy) -> None:
+    """Look at what is there first; only what goes on with something else does not."""
+    if state.undoing is not None:
+        _reverse_on(draft, state.order_id, policy)
+    elif state.resume not in {None, Stage.INSPECT, Stage.DEPLOY_SERVICES}:
+        advance(draft, state.order_id, policy)
+    else:
+        _start(draft, state, Stage.INSPECT, policy)
+
+
+def _start(draft: Draft, state: OrderState, stage: Stage, policy: Policy) -> bool:
+    issued = stages.commands(draft, state, stage, policy, attempt=state.attempts(stage) + 1)
+    return _issue(draft, state, issued)
+
+
+def _issue(draft: Draft, state: OrderState, issued: Sequence[Command]) -> bool:
+    for command in issued:
+        draft.add(order_stream(state.order_id), command)
+    return bool(issued)
+
+
+def advance(draft: Draft, order_id: str, policy: Policy) -> None:
+    """Where nothing of the order runs any more: plan, begin the next stage that has anything to do, or end."""
+    state = draft.order(order_id)
+    if state.ended or not state.idle:
+        return
+    if state.undoing is not None:
+        _reverse_on(draft, order_id, policy)
+    elif state.cancelled is not None or state.error is not None:
+        stop(draft, order_id, policy)
+    elif state.paused or not _ready(draft, state, policy):
+        return
+    else:
+        _go_on(draft, order_id, policy)
+
+
+def _ready(draft: Draft, state: OrderState, policy: Policy) -> bool:
+    """Whether there is a plan that may be carried out; makes it where it is missing."""
+    if state.stage is Stage.INSPECT and not state.planned:
+        try:
+            _plan(draft, state, policy)
+        except Terminal as error:
+            end(draft, state.order_id, "failed", error.info, policy)
+            return False
+        state = draft.order(state.order_id)
+        if state.purpose == "plan":
+            end(draft, state.order_id, "succeeded", None, policy)
+            return False
+    return not state.awaiting
+
+
+def _go_on(draft: Draft, order_id: str, policy: Policy) -> None:
+    state = draft.order(order_id)
+    try:
+        for stage in _following(state):
+            if _start(draft, draft.order(order_id), stage, policy):
+                return
+    except Terminal as error:
+        end(draft, order_id, "failed", error.info, policy)
+        return
+    left = _left_out(draft.order(order_id))
+    end(draft, order_id, "failed" if left else "succeeded", left, policy)
+
+
+def _following(state: OrderState) -> Iterable[Stage]:
+    """The stages that may still have something to do, in order."""
+    pipeline = stages.PIPELINES[state.wanted.action]
+    if state.resume is not None and state.resume is not Stage.INSPECT:
+        return pipeline[pipeline.index(state.resume) :]
+    if state.stage is None:
+        return pipeline
+    at = pipeline.index(state.stage)
+    return pipeline[at if state.stage in _REPEATED else at + 1 :]
+
+
+def _left_out(state: OrderState) -> ErrorInfo | None:
+    """Services that a retry of single ones left as they failed: the order is not what it was to be."""
+    needed = [line.service for line in state.decisions if line.decision not in {"unchanged", "drop"}]
+    left = [name for name in needed if name not in state.deployed] if state.only else []
+    if not left:
+        return None
+    return Terminal(
+        "order.incomplete",
+        f"services[{', '.join(left)}]",
+        "these were not tried again.",
+        f"Retry the order: stagewright orders retry {state.order_id}",
+    ).info
+
+
+def _plan(draft: Draft, state: OrderState, policy: Policy) -> None:
+    order = state.wanted
+    known = draft.environment(order.environment)
+    if state.inspected is None:
+        raise LookupError("the inspection's outcome is stored before the plan is made")
+    made = plan.plan(order, known, plan.observed(state.inspected), policy.servers.keys())
+    if state.resume is not None and state.plan is not None:
+        made = _amended(state, state.plan, made)
+    planned = OrderPlanned(
+        order_id=state.order_id,
+        environment=order.environment,
+        decisions=made.services,
+        environment_decision=made.environment,
+        revision=known.revision,
+    )
+    if order.plan_id is not None and state.plan is None and state.purpose == "apply":
+        _check_binding(draft, order.plan_id, state, planned)
+    draft.add(order_stream(state.order_id), planned)
+    if state.purpose == "plan":
+        return
+    _observe(draft, state)
+    if made.changes and (order.require_approval or policy.approves(order.environment)):
+        due = rfc3339(draft.now + timedelta(seconds=policy.approval_timeout))
+        draft.add(
+            order_stream(state.order_id),
+            ApprovalRequested(order_id=state.order_id, environment=order.environment, due=due),
+        )
+
+
+def _amended(state: OrderState, before: OrderPlanned, now: plan.Plan) -> plan.Plan:
+    """The plan of a retried order: lines of what it has deployed, or leaves alone, stay."""
+    lines = {line.service: line for line in now.services}
+    kept = tuple(
+        line
+        if line.service in state.deployed or not stages.chosen(state, line.service)
+        else lines.get(line.service, line)
+        for line in before.decisions
+    )
+    return plan.Plan(before.environment_decision, kept)
+
+
+def _check_binding(draft: Draft, plan_id: str, state: OrderState, now: OrderPlanned) -> None:
+    """What was looked at must be what is done.
+
+    Raises:
+        Terminal: `plan.unknown`, `plan.other_order`, `plan.outdated`.
+    """
+    saved = draft.order(plan_id)
+    remedy = "Plan the order again, look at the new plan, and submit with that."
+    if saved.plan is None or saved.purpose != "plan":
+        raise Terminal("plan.unknown", plan_id, "no such plan is in the log.", remedy)
+    if not saved.wanted.same_wish(state.wanted):
+        raise Terminal("plan.other_order", plan_id, "the plan is of another order.", remedy)
+    moved = saved.plan.revision != now.revision
+    if moved or (saved.plan.decisions, saved.plan.environment_decision) != (
+        now.decisions,
+        now.environment_decision,
+    ):
+        what = "the environment" if moved else "a repository, or what runs,"
+        raise Terminal("plan.outdated", plan_id, f"{what} has changed since the plan was made.", remedy)
+
+
+def _observe(draft: Draft, state: OrderState) -> None:
+    """Let the environment know how its services were seen."""
+    name = state.wanted.environment
+    known = draft.environment(name)
+    for seen in state.inspected.services if state.inspected else ():
+        before = known.services.get(seen.service)
+        if before is not None and seen.health is not None and seen.health != before.health:
+            draft.add(
+                environment_stream(name),
+                HealthObserved(
+                    order_id=state.order_id, environment=name, service=seen.service, health=seen.health
+                ),
+            )
+
+
+def stop(draft: Draft, order_id: str, policy: Policy) -> None:
+    """Nothing runs any more of an order that failed or was cancelled: reverse it where it says so, and end."""
+    state = draft.order(order_id)
+    error = cancellation(state) or state.error
+    if error is not None and reversal.possible(state):
+        name = state.wanted.environment
+        draft.add(order_stream(order_id), ReversalBegun(order_id=order_id, environment=name, error=error))
+        reversal.put_back(draft, state, policy)
+        _reverse_on(draft, order_id, policy)
+        return
+    end(draft, order_id, "cancelled" if state.cancelled else "failed", error, policy)
+
+
+def cancellation(state: OrderState) -> ErrorInfo | None:
+    """Why a cancelled order ended."""
+    if state.cancelled is None:
+        return None
+    why = f": {state.cancelled.why}" if state.cancelled.why else ""
+    return Terminal(
+        "order.cancelled",
+        f"orders[{state.order_id}]",
+        f"cancelled by {state.cancelled.by}{why}.",
+        f"To go on from where it stopped: stagewright orders retry {state.order_id}",
+    ).info
+
+
+def _reverse_on(draft: Draft, order_id: str, policy: Policy) -> None:
+    """Begin the next stage that has anything to take back; end when there is none, or one failed for good."""
+    state = draft.order(order_id)
+    if state.error is not None:
+        end(draft, order_id, "stuck", _stuck(state, state.error), policy)
+        return
+    at = reversal.REVERSAL.index(state.undo_stage) if state.undo_stage else 0
+    for stage in reversal.REVERSAL[at if state.undo_stage is None or _again(state) else at + 1 :]:
+        attempt = state.attempts(stage, undo=True) + 1
+        issued = reversal.commands(draft, draft.order(order_id), stage, policy, attempt=attempt)
+        if _issue(draft, state, issued):
+            return
+    status: EndStatus = "cancelled" if state.cancelled else "failed"
+    end(draft, order_id, status, state.undoing, policy, reverted=True)
+
+
+def _again(state: OrderState) -> bool:
+    """Whether the last stage of the reversal is to be looked at once more: it may not be over, or it stuck."""
+    entry = state.undo.get(state.undo_stage) if state.undo_stage else None
+    return state.undo_stage in _REPEATED or (entry is not None and entry.error is not None)
+
+
+def _stuck(state: OrderState, error: ErrorInfo) -> ErrorInfo:
+    return error.model_copy(
+        update={
+            "reason": f"reversing the order failed: {error.reason}",
+            "remedy": f"{error.remedy} Then: stagewright orders retry {state.order_id}",
+        }
+    )
+
+
+def end(
+    draft: Draft,
+    order_id: str,
+    status: EndStatus,
+    error: ErrorInfo | None,
+    policy: Policy,
+    *,
+    reverted: bool = False,
+) -> None:
+    """End the order, of which nothing runs any more, and let the next one have the environment."""
+    name = draft.order(order_id).wanted.environment
+    draft.add(
+        order_stream(order_id),
+        OrderEnded(
+            order_id=order_id,
+            environment=name,
+            status=status,
+            error=error,
+            reverted=reverted,
+            finished_at=draft.at,
+        ),
+    )
+    if draft.environment(name).owner != order_id:
+        return
+    draft.add(environment_stream(name), EnvironmentReleased(environment=name, order_id=order_id))
+    if status == "succeeded":
+        probing.watch(draft, order_id, policy)
+    queue = draft.environment(name).queue
+    if queue:
+        claim(draft, name, queue[0], policy)
