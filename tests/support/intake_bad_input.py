@@ -56,6 +56,22 @@ def _described(new: str, code: str) -> BadInput:
     return _with(f"description {new}", line, f"{line}\ndescription: {new}", code, "description")
 
 
+def _added(line: str, code: str, field: str) -> BadInput:
+    """The reference's order with one more line."""
+    return BadInput(line, f"{line}\n{_REFERENCE}".encode(), code, field)
+
+
+def _action(body: str, code: str, field: str = "") -> BadInput:
+    """An order of another action."""
+    return BadInput(body, f"{{environment_id: '3', action: {body}}}".encode(), code, field)
+
+
+def _pinned(pins: str, code: str, field: str) -> BadInput:
+    """The reference's order as a rollback with these pins."""
+    body = _REFERENCE.replace('"update"', "rollback", 1)
+    return BadInput(f"pins {pins}", f"to: a\npins: {pins}\n{body}".encode(), code, field)
+
+
 _FRONT = _REFERENCE[_REFERENCE.index("front:") :]
 _BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n"
 
@@ -199,4 +215,77 @@ BAD_INPUTS: tuple[BadInput, ...] = (
     _with("type of the other block", "type: node", "type: angular", "service.type_block", f"{_CORE}.type"),
     _with("unknown type", "type: node", "type: nodejs", "field.choice", f"{_CORE}.type"),
     _with("list for text", "path: /core", "path: [/core]", "field.type", f"{_CORE}.path"),
+    _added('supersedes: "true"', "field.type", "supersedes"),
+    _added("supersedes: 'on'", "field.type", "supersedes"),
+    _added("require_approval: 1", "field.type", "require_approval"),
+    _added("require_approval: [true]", "field.type", "require_approval"),
+    _added("supersedes: maybe", "field.type", "supersedes"),
+    _added("description: true", "field.unquoted", "description"),
+    _added("plan_id: 7", "field.unquoted", "plan_id"),
+    _added("plan_id: a b", "field.order_id", "plan_id"),
+    _added("on_failure: revrt", "field.choice", "on_failure"),
+    _added("on_failure: off", "field.unquoted", "on_failure"),
+    _added("timeouts: 600", "field.type", "timeouts"),
+    _added("timeouts: [600]", "field.type", "timeouts"),
+    _added("timeouts: {inspect: '600'}", "field.type", "timeouts.inspect"),
+    _added("timeouts: {inspect: true}", "field.type", "timeouts.inspect"),
+    _added("timeouts: {inspect: 0777}", "field.type", "timeouts.inspect"),
+    _added("timeouts: {inspect: 10:00}", "field.type", "timeouts.inspect"),
+    _added("timeouts: {inspect: .inf}", "field.type", "timeouts.inspect"),
+    _added(f"timeouts: {{inspect: {'9' * 5000}}}", "field.type", "timeouts.inspect"),
+    _added("timeouts: {inspect: 0}", "field.range", "timeouts.inspect"),
+    _added("timeouts: {inspect: -1.5}", "field.range", "timeouts.inspect"),
+    _added("timeouts: {inspect: 86401}", "field.range", "timeouts.inspect"),
+    _added("timeouts: {deploy: 600}", "field.choice", "timeouts.deploy"),
+    _added("timeouts: {probe_services: 600}", "field.choice", "timeouts.probe_services"),
+    _added("dump: false", "field.not_for_action", "dump"),
+    _added("service_ids: ['6']", "field.not_for_action", "service_ids"),
+    _added("maintenance: off", "field.not_for_action", "maintenance"),
+    _added("to: order-1", "field.not_for_action", "to"),
+    _added("pins: [{service: '6', secrets: []}]", "field.not_for_action", "pins"),
+    _added("front:", "yaml.duplicate_key", "front"),
+    _action("drop, api: {domains: [a.example.com], services: []}", "field.not_for_action", "api"),
+    _action("drop, on_failure: revert", "field.not_for_action", "on_failure"),
+    _action("drop, supersedes: true", "field.not_for_action", "supersedes"),
+    _action("redeploy", "field.missing", "service_ids"),
+    _action("redeploy, service_ids: []", "field.missing", "service_ids"),
+    _action("redeploy, service_ids: ['6', '7', '6']", "service.duplicate_id", "service_ids[2]"),
+    _action("redeploy, service_ids: ['6', 7]", "field.unquoted", "service_ids[1]"),
+    _action("redeploy, service_ids: ['6', a b]", "field.identifier", "service_ids[1]"),
+    _action("redeploy, service_ids: '6'", "field.type", "service_ids"),
+    _action(
+        f"redeploy, service_ids: [{', '.join(f'a{n}' for n in range(201))}]", "field.too_long", "service_ids"
+    ),
+    _action("maintenance", "field.missing", "maintenance"),
+    _action("maintenance, maintenance: ~", "field.missing", "maintenance"),
+    _action('maintenance, maintenance: "on"', "field.type", "maintenance"),
+    _action("rollback, api: {}, front: {}", "field.missing", "to"),
+    _action("rollback, to: order-1", "field.missing", "api"),
+    _action("rollbck, to: order-1", "field.choice", "action"),
+    _pinned(
+        "[{service: '6', secrets: []}, {service: '6', secrets: []}]",
+        "service.duplicate_id",
+        "pins[1].service",
+    ),
+    _pinned("[{service: '9', secrets: []}]", "service.unknown", "pins[0].service"),
+    _pinned(
+        "[{service: '6', secrets: [{name: A, version: 1}, {name: A, version: 2}]}]",
+        "variable.duplicate",
+        "pins[0].secrets[1].name",
+    ),
+    _pinned(
+        "[{service: '6', secrets: [{name: A, version: '1'}]}]", "field.type", "pins[0].secrets[0].version"
+    ),
+    _pinned(
+        "[{service: '6', secrets: [{name: A, version: 1.5}]}]", "field.type", "pins[0].secrets[0].version"
+    ),
+    _pinned(
+        "[{service: '6', secrets: [{name: A, version: 0}]}]", "field.range", "pins[0].secrets[0].version"
+    ),
+    _pinned("[{service: '6', secrets: [{nam: A, version: 1}]}]", "field.unknown", "pins[0].secrets[0].nam"),
+    _pinned(
+        "[{service: '6', secrets: [{name: '{{ a }}', version: 1}]}]",
+        "field.template",
+        "pins[0].secrets[0].name",
+    ),
 )

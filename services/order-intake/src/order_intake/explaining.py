@@ -17,6 +17,7 @@ _COMPARABLE = 40
 _KINDS = {
     "missing": ("field.missing", "is missing. Add it."),
     "string_type": ("field.type", "is not text. Write one value, in quotes."),
+    "string_unicode": ("order.encoding", "holds what is no character of UTF-8. Remove it."),
     "bool_type": ("field.type", "is not a boolean. Write true or false, without quotes."),
     "int_type": ("field.type", "is not a whole number. Write one in plain digits, without quotes."),
     "float_type": ("field.type", "is not a number. Write one like 600 or 1.5, without quotes."),

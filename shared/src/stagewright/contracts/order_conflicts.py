@@ -47,13 +47,15 @@ def conflicts(order: Any, given: Iterable[str]) -> Iterator[Conflict]:
     `given` names the fields that it has. What is missing or unreadable in a tree conflicts with nothing.
     """
     action = _part(order, "action")
-    if isinstance(action, str) and action in ACTION_FIELDS:
-        yield from action_conflicts(action, given)
+    known = isinstance(action, str) and action in ACTION_FIELDS
+    misplaced = list(action_conflicts(action, given)) if known else []
+    yield from misplaced
     yield from _domain_conflicts(order)
     services = [line for name in ("api", "front") for line in _services(order, name)]
     yield from _service_conflicts(services)
     yield from _restart_conflicts(order)
-    yield from _pin_conflicts(order, {line.id for line in services} | {None})
+    if ("pins",) not in {conflict.field for conflict in misplaced}:
+        yield from _pin_conflicts(order, {line.id for line in services} | {None})
 
 
 def action_conflicts(action: str, given: Iterable[str]) -> Iterator[Conflict]:
