@@ -13,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from order_intake.deciding import Request, read
+from order_intake.deciding import Request, Submitted, decide, read, worded
 from order_intake.errors import MAX_ERRORS, InvalidOrder
 from order_intake.parsing import MAX_BYTES
 from order_intake.validation import read_order
-from stagewright.contracts.orders import Order, SubmitReply
+from stagewright.contracts.order_conflicts import ACTION_FIELDS
+from stagewright.contracts.orders import Order, Purpose, SubmitReply
 from tests.support.intake import REFERENCE
 
 MILLISECONDS = 50
@@ -27,7 +28,9 @@ _LINES = (
     "{ } [ ] , : ? - ' \" | > # & * ! % @ ` ~ \\ -- --- ... << = !! \t \n \r \x00 \x85",
     "\u2028 \ufeff \xe9 \U0001f680 &a *a !!str !!python/object 1.10 22:22 0o7 yes null 2026-11-23",
     "{{ {% \\u0041 \\ud83d %YAML %TAG action update environment_id api front",
-    "domains services id uuid path repository url version type",
+    "domains services id uuid path repository url version type service_ids maintenance to pins secrets name",
+    "dump require_approval on_failure supersedes timeouts plan_id deploy_services drop redeploy rollback",
+    "on off true false 600 1.5 -1 1e9",
 )
 _TOKENS = [token for line in _LINES for token in line.split(" ")]
 _yamlish = st.lists(st.sampled_from([*_TOKENS, " ", "  ", "\n", "\n  ", ": ", "- "]), max_size=300).map(
@@ -37,6 +40,14 @@ _values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=30,
+)
+
+
+PINS = b"to: order-1\ntimeouts: {deploy_services: 600}\non_failure: revert\npins:\n  - service: '6'\n"
+ROLLBACK = REFERENCE.replace(b'"update"', b"rollback") + PINS + b"    secrets: [{name: A, version: 2}]\n"
+SMALL = tuple(
+    f"environment_id: '3'\nrequire_approval: on\naction: {rest}\n".encode()
+    for rest in ("drop\ndump: no", "redeploy\nservice_ids: ['6', '7']", "maintenance\nmaintenance: off")
 )
 
 
@@ -82,24 +93,55 @@ def test_any_json(value: object) -> None:
     assert _checked(json.dumps({"action": value, "api": value}, ensure_ascii=True).encode()) is None
 
 
+_pieces = _yamlish.map(lambda text: text.encode(errors="replace")) | st.binary(max_size=20)
+
+
+@pytest.mark.parametrize("whole", [REFERENCE, ROLLBACK, *SMALL], ids=lambda body: body[-30:])
 @_many
 @given(st.data())
-def test_the_reference_s_order_with_a_piece_exchanged(data: st.DataObject) -> None:
-    start = data.draw(st.integers(0, len(REFERENCE)))
-    end = data.draw(st.integers(start, min(len(REFERENCE), start + 40)))
-    piece = data.draw(_yamlish.map(lambda text: text.encode(errors="replace")) | st.binary(max_size=20))
-    order = _checked(REFERENCE[:start] + piece + REFERENCE[end:])
+def test_an_order_with_a_piece_exchanged(whole: bytes, data: st.DataObject) -> None:
+    assert _checked(whole) is not None
+    start = data.draw(st.integers(0, len(whole)))
+    end = data.draw(st.integers(start, min(len(whole), start + 40)))
+    order = _checked(whole[:start] + data.draw(_pieces) + whole[end:])
     if order is not None:
         assert Order.model_validate_json(order.model_dump_json()) == order
+        assert read_order(order.model_dump_json().encode()) == order
 
 
 @_many
-@given(st.binary(max_size=200), st.none() | st.text(max_size=100))
-def test_a_refusal_can_always_be_sent(body: bytes, message_id: str | None) -> None:
-    reply = read(Request(body, message_id), "fresh")
+@given(
+    st.dictionaries(st.sampled_from(list(Order.model_fields)), _values), st.sampled_from(list(ACTION_FIELDS))
+)
+def test_any_values_in_the_fields_of_any_action(fields: dict[str, object], action: str) -> None:
+    body = {"environment_id": "3", **fields, "action": action}
+    order = _checked(json.dumps(body).encode())
+    if order is not None:
+        assert read_order(order.model_dump_json().encode()) == order
 
-    assert isinstance(reply, SubmitReply)
-    assert SubmitReply.model_validate_json(reply.model_dump_json()) == reply
+
+@_many
+@given(
+    st.binary(max_size=200) | st.sampled_from(SMALL),
+    st.none() | st.text(max_size=100),
+    st.none() | st.text(max_size=120),
+    st.none() | st.sampled_from(["true", "false"]) | st.text(max_size=10),
+)
+def test_an_answer_can_always_be_sent(
+    body: bytes, message_id: str | None, submitter: str | None, offline: str | None
+) -> None:
+    purposes: tuple[Purpose, ...] = ("apply", "plan")
+    for purpose in purposes:
+        request = Request(body, message_id, None, purpose, submitter, offline)
+        found = read(request, "fresh")
+        if isinstance(found, Submitted):
+            found = decide(found, None, "2026-11-23T10:00:00Z")
+        elif isinstance(found, SubmitReply):
+            found = worded(purpose, found)
+        else:
+            assert (purpose, offline) == ("plan", "true")
+            continue
+        assert type(found).model_validate_json(found.model_dump_json()) == found
 
 
 def _large(unit: str, before: str = "", after: str = "") -> bytes:
@@ -152,6 +194,16 @@ HOSTILE = {
     "escaped quotes": _large('\\"', '"'),
     "tags": _large("!<tag:yaml.org,2002:str> a,", "["),
     "colons": _large(": "),
+    "timeouts": _numbered("k%x: 1,", "timeouts: {", "}"),
+    "one timeout": _large("1", "timeouts: {inspect: "),
+    "service ids": _large("a,", "{action: redeploy, service_ids: [", "]}"),
+    "many service ids": _numbered("a%x,", "{action: redeploy, service_ids: [", "]}"),
+    "pins": _large("{service: a},", "{action: rollback, pins: [", "]}"),
+    "many pins": _numbered("{service: a%x, secrets: [{}]},", "{action: rollback, pins: [", "]}"),
+    "secrets": _large("{name: A},", "{action: rollback, pins: [{service: a, secrets: [", "]}]}"),
+    "booleans": _large("on,", "{supersedes: [", "]}"),
+    "actions": _large("rollbac", "action: "),
+    "unquoted text": _large("1,", "{action: redeploy, service_ids: [", "]}"),
 }
 
 
@@ -178,7 +230,7 @@ def _milliseconds(body: bytes) -> float:
 
 _BOUNDED = """
 import pickle, resource, sys
-from order_intake.deciding import Request, read
+from order_intake.deciding import Request, Submitted, decide, read, worded
 bodies = pickle.load(sys.stdin.buffer)
 read(Request(b"action: update"), "fresh")
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

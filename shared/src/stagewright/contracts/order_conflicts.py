@@ -5,7 +5,7 @@ that people hear of everything at once.
 """
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from stagewright.contracts.order_rules import API_TYPES, FRONT_TYPES
@@ -81,7 +81,7 @@ class _Line(NamedTuple):
 
 def _part(node: Any, name: str) -> Any:
     """A field of a model or of a mapping."""
-    return node.get(name) if isinstance(node, Mapping) else getattr(node, name, None)
+    return node.get(name) if isinstance(node, dict) else getattr(node, name, None)
 
 
 def _parts(node: Any, name: str) -> Iterator[tuple[int, Any]]:

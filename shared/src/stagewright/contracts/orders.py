@@ -206,9 +206,9 @@ _BLANK: Mapping[str, tuple[Any, ...]] = {
 """What a field holds, in a model or in a tree, that says no more than if it were left out."""
 
 
-def conflicts_of(order: Order | Mapping[str, Any]) -> Iterator[Conflict]:
+def conflicts_of(order: Order | dict[str, Any]) -> Iterator[Conflict]:
     """What in an order cannot stand together; also of the plain tree of one that is wrong elsewhere too."""
-    values = order if isinstance(order, Mapping) else vars(order)
+    values = order if isinstance(order, dict) else vars(order)
     given = [name for name, blank in _BLANK.items() if values.get(name) not in blank]
     return conflicts(order, given)
 
