@@ -1,4 +1,4 @@
-"""order-intake as a process against a real bus, with a stand-in for the orchestrator's receipts."""
+"""order-intake as a process against a real bus, with a stand-in for the orchestrator's receipts and plans."""
 
 import os
 import signal
@@ -13,15 +13,30 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
-from stagewright.contracts.orders import OrderReceived, Receipt, SubmitReply
-from stagewright.contracts.queries import ReceiptList, ReceiptsQuery
+from stagewright.contracts.orders import (
+    OFFLINE_HEADER,
+    SUBMITTER_HEADER,
+    Order,
+    OrderReceived,
+    Receipt,
+    SubmitReply,
+)
+from stagewright.contracts.queries import (
+    PlanQuery,
+    PlanReply,
+    PlanView,
+    QueryError,
+    ReceiptList,
+    ReceiptsQuery,
+)
 from stagewright.messaging.connecting import connect
 from stagewright.messaging.declaring import declare
-from stagewright.messaging.topology import CONSOLE, ORCHESTRATOR, ORDERS, SUBMIT
+from stagewright.messaging.topology import CONSOLE, ORCHESTRATOR, ORDERS, PLAN, SUBMIT
 from tests.support.eventually import eventually
 from tests.support.parts import NatsServer
 
 RECEIPTS = "queries.orders.receipts"
+BELIEVED = "queries.plans.believed"
 REFERENCE = (Path(__file__).parents[2] / "examples/orders/environment-3.yml").read_bytes()
 
 
@@ -41,6 +56,22 @@ class Receipts:
 
 
 @dataclass
+class Plans:
+    """Answers `queries.plans.believed` over the bus with `answer`; keeps the orders it was asked about."""
+
+    answer: PlanView | QueryError | None = None
+    orders: list[Order] = field(default_factory=list)
+
+    async def reply(self, msg: Msg) -> None:
+        """Reply, where there is an answer."""
+        order = PlanQuery.model_validate_json(msg.data).order
+        assert order is not None
+        self.orders.append(order)
+        if self.answer is not None:
+            await msg.respond(self.answer.model_dump_json().encode())
+
+
+@dataclass
 class Stage:
     """A bus with intake and the stand-in, and a client's view of it."""
 
@@ -51,12 +82,31 @@ class Stage:
     orchestrator: Client
     js: JetStreamContext
     receipts: Receipts
+    plans: Plans
 
-    async def submit(self, body: bytes, *, message_id: str | None = None, timeout: float = 10) -> SubmitReply:
+    async def submit(
+        self,
+        body: bytes,
+        *,
+        message_id: str | None = None,
+        submitter: str | None = None,
+        timeout: float = 10,
+    ) -> SubmitReply:
         """One request to `orders.submit`."""
-        headers = {"Nats-Msg-Id": message_id} if message_id is not None else None
-        reply = await self.client.request(SUBMIT, body, timeout=timeout, headers=headers)
-        return SubmitReply.model_validate_json(reply.data)
+        headers = {"Nats-Msg-Id": message_id, SUBMITTER_HEADER: submitter}
+        return SubmitReply.model_validate_json(await self._ask(SUBMIT, body, headers, timeout))
+
+    async def plan(
+        self, body: bytes, *, message_id: str | None = None, offline: str | None = None
+    ) -> PlanReply:
+        """One request to `orders.plan`."""
+        headers = {"Nats-Msg-Id": message_id, OFFLINE_HEADER: offline}
+        return PlanReply.model_validate_json(await self._ask(PLAN, body, headers, 10))
+
+    async def _ask(self, subject: str, body: bytes, headers: dict[str, str | None], timeout: float) -> bytes:
+        given = {name: value for name, value in headers.items() if value is not None}
+        reply = await self.client.request(subject, body, timeout=timeout, headers=given or None)
+        return reply.data
 
     async def published(self) -> int:
         """How many messages ORDERS holds."""
@@ -100,14 +150,15 @@ async def stage(bus: NatsServer, directory: Path, *, answering: bool = True) -> 
     orchestrator = await connect(bus.url, ORCHESTRATOR, seed_file=bus.settings.seed(ORCHESTRATOR.name))
     js = orchestrator.jetstream()
     await declare(js)
-    receipts = Receipts()
+    receipts, plans = Receipts(), Plans()
     if answering:
         await orchestrator.subscribe(RECEIPTS, cb=receipts.answer)
+        await orchestrator.subscribe(BELIEVED, cb=plans.reply)
     client = await connect(bus.url, CONSOLE, seed_file=bus.settings.seed(CONSOLE.name))
     process = start_intake(bus, directory / "intake.log")
     try:
         await ready(client)
-        yield Stage(bus, process, directory / "intake.log", client, orchestrator, js, receipts)
+        yield Stage(bus, process, directory / "intake.log", client, orchestrator, js, receipts, plans)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)

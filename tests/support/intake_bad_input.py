@@ -1,7 +1,10 @@
 """Every kind of bad input that order-intake refuses, each as a change of the reference's order."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from stagewright.contracts.orders import FieldError
 
 _REFERENCE = (Path(__file__).parents[2] / "examples/orders/environment-3.yml").read_text()
 _CORE = "api.services[0]"
@@ -16,6 +19,10 @@ class BadInput:
     body: bytes
     code: str
     field: str = ""
+
+    def is_among(self, errors: Iterable[FieldError]) -> bool:
+        """Whether the error that it must give is one of these."""
+        return any((error.code, error.field) == (self.code, self.field) for error in errors)
 
 
 def _with(name: str, old: str, new: str, code: str, field: str) -> BadInput:
