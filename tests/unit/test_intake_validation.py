@@ -33,6 +33,7 @@ ORDERS: dict[str, dict[str, object]] = {
     },
 }
 ORDERS["drop"] |= {"require_approval": True, "timeouts": {"remove_services": 12.5}, "plan_id": "plan-1"}
+ORDERS["redeploy"] |= {"timeouts": {"inspect": 0.00001, "deploy_services": 0.1 + 0.2}}
 
 
 def _errors(body: str) -> list[FieldError]:

@@ -18,8 +18,8 @@ from stagewright.contracts.orders import FieldError, Order, conflicts_of
 _LONGEST = 200
 """The longest list that any field takes; the rest of a longer list or mapping is not looked at."""
 
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?\Z")
-"""Numbers that YAML and JSON read alike, and that people do: no octal, no sexagesimal, no exponent."""
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?\Z")
+"""Numbers as JSON writes them, of bounded length: not YAML's octal and sexagesimal ones."""
 
 
 def read_order(body: bytes) -> Order:
@@ -81,7 +81,7 @@ def _value(unquoted: Unquoted, kind: type | None) -> str | bool | int | float:
     if kind is bool and unquoted.kind == BOOLEAN:
         return text.lower() in {"true", "yes", "on"}
     if kind in {int, float} and unquoted.kind == NUMBER and _NUMBER.match(text):
-        return float(text) if "." in text else int(text)
+        return int(text) if text.lstrip("-").isdigit() else float(text)
     return text
 
 
