@@ -9,8 +9,9 @@ import pytest
 
 from executor.adapters.aws import Route53
 from executor.adapters.aws_s3 import S3Buckets
+from executor.operators.domains import EnvironmentDomainsOperator
 from executor.operators.environment import EnvironmentOperator
-from stagewright.contracts.work import Allocation
+from stagewright.contracts.work import Allocation, DnsRecord
 from stagewright.errors import Terminal
 from stagewright.settings import ProxySettings, Settings
 from tests.support.executor_doubles import memory_world
@@ -33,8 +34,8 @@ class DnsContract(ABC):
         """A registered name of this test alone."""
         return f"z{uuid4().hex[:12]}.example"
 
-    def operator(self, target: str = "192.0.2.10") -> EnvironmentOperator:
-        return EnvironmentOperator("3", memory_world(settings(target), dns=Route53(self.client())))
+    def operator(self, target: str = "192.0.2.10") -> EnvironmentDomainsOperator:
+        return EnvironmentDomainsOperator(memory_world(settings(target), dns=Route53(self.client())))
 
     def records(self, zone: str) -> set[tuple[str, str, str]]:
         """What a resolver would see, asked past the adapter."""
@@ -70,6 +71,30 @@ class DnsContract(ABC):
         assert self.records(zone) == {(f"a.{zone}.", "CNAME", "proxy.example.net")}
         await self.operator().configure([f"a.{zone}"])
         assert self.records(zone) == {(f"a.{zone}.", "A", "192.0.2.10")}
+
+    async def test_what_was_written_is_removed_and_what_is_others_stays(self, zone: str) -> None:
+        records, _ = await self.operator().configure([f"{name}.{zone}" for name in "abc"])
+        ours = [*records, DnsRecord(name=f"d.{zone}", type="A", value="192.0.2.10")]
+        await self.operator("proxy.example.net").configure([f"b.{zone}"])
+        await self.operator("192.0.2.99").configure([f"c.{zone}"])
+        removed = await self.operator().deconfigure(ours)
+        assert (removed, await self.operator().deconfigure(ours)) == ((f"a.{zone}",), ())
+        assert self.records(zone) == {
+            (f"b.{zone}.", "CNAME", "proxy.example.net"),
+            (f"c.{zone}.", "A", "192.0.2.99"),
+        }
+
+    async def test_a_record_in_an_older_zone_is_found(self, zone: str) -> None:
+        records, _ = await self.operator().configure([f"api.lab.{zone}"])
+        await Route53(self.client()).create_zone(f"lab.{zone}")
+        assert await self.operator().deconfigure(records) == (f"api.lab.{zone}",)
+        assert self.records(zone) == set()
+
+    async def test_removing_where_no_zone_is_makes_none(self, zone: str) -> None:
+        before = len(await Route53(self.client()).zones())
+        record = DnsRecord(name=f"api.{zone}", type="A", value="192.0.2.10")
+        assert await self.operator().deconfigure([record]) == ()
+        assert len(await Route53(self.client()).zones()) == before
 
     async def test_the_longest_zone_takes_the_record(self, zone: str) -> None:
         dns = Route53(self.client())
@@ -118,6 +143,24 @@ class BucketsContract(ABC):
         await self.buckets().create(bucket)
         assert await self.allocate(bucket) == (f"bucket:{bucket}",)
         assert await self.buckets().is_readable(bucket)
+
+    async def release(self, *buckets: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return await EnvironmentOperator("3", memory_world(settings(), buckets=self.buckets())).release(
+            buckets
+        )
+
+    async def test_an_empty_bucket_is_removed_once_and_can_be_made_again(self, bucket: str) -> None:
+        await self.allocate(bucket)
+        assert await self.release(bucket) == ((f"bucket:{bucket}",), ())
+        assert bucket not in [one["Name"] for one in self.client().list_buckets()["Buckets"]]
+        assert await self.release(bucket) == ((), ())
+        assert await self.allocate(bucket) == (f"bucket:{bucket}",)
+
+    async def test_a_bucket_that_holds_objects_stays_with_them(self, bucket: str) -> None:
+        await self.allocate(bucket)
+        self.client().put_object(Bucket=bucket, Key="of-somebody", Body=b"else")
+        assert await self.release(bucket) == ((), (bucket,))
+        assert self.client().get_object(Bucket=bucket, Key="of-somebody")["Body"].read() == b"else"
 
     async def test_the_marker_is_read_and_what_is_no_marker_is_none(self, bucket: str) -> None:
         assert await self.buckets().read_json(bucket, "8/deployed.json") is None

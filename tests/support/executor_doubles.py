@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -154,6 +155,22 @@ class StrictS3:
         self.buckets[Bucket] = {"unseen": self.lag, "blocked": True, "policy": None, "objects": {}}
         self.weather.after("create_bucket")
 
+    def list_objects_v2(self, *, Bucket: str, MaxKeys: int) -> Any:  # noqa: N803
+        self.weather.before("list_objects_v2")
+        if Bucket not in self.buckets:
+            raise refused("NoSuchBucket", "ListObjectsV2", 404)
+        keys = sorted(self.buckets[Bucket]["objects"])[:MaxKeys]
+        return {"KeyCount": len(keys), "Contents": [{"Key": key} for key in keys]}
+
+    def delete_bucket(self, *, Bucket: str) -> None:  # noqa: N803
+        self.weather.before("delete_bucket")
+        if Bucket not in self.buckets:
+            raise refused("NoSuchBucket", "DeleteBucket", 404)
+        if self.buckets[Bucket]["objects"]:
+            raise refused("BucketNotEmpty", "DeleteBucket", 409)
+        del self.buckets[Bucket]
+        self.weather.after("delete_bucket")
+
     def list_buckets(self) -> Any:
         self.weather.before("list_buckets")
         return {"Buckets": [{"Name": name} for name in self.buckets]}
@@ -189,30 +206,56 @@ class StrictS3:
 
 @dataclass
 class MemoryVault:
-    """KV with check-and-set; `deleted` versions count on."""
+    """KV with check-and-set; deleted and destroyed versions count on."""
 
     values: dict[str, list[str]] = field(default_factory=dict)
+    deleted: set[tuple[str, int]] = field(default_factory=set)
+    destroyed: set[tuple[str, int]] = field(default_factory=set)
 
     async def version(self, path: str) -> int | None:
-        return len(self.values[path]) if path in self.values else None
+        current = len(self.values.get(path, ()))
+        return current if (await self.versions(path)).get(current) else None
+
+    async def versions(self, path: str) -> Mapping[int, bool]:
+        numbers = range(1, len(self.values.get(path, ())) + 1)
+        return {
+            number: (path, number) not in self.deleted
+            for number in numbers
+            if (path, number) not in self.destroyed
+        }
 
     async def create(self, path: str, value: str) -> tuple[int, bool]:
-        if path in self.values:
-            return len(self.values[path]), False
-        self.values[path] = [value]
-        return 1, True
+        current = await self.version(path)
+        if current is not None:
+            return current, False
+        self.values.setdefault(path, []).append(value)
+        return len(self.values[path]), True
+
+    async def delete(self, path: str, versions: Sequence[int]) -> None:
+        self.deleted.update((path, number) for number in versions)
+
+    async def undelete(self, path: str, versions: Sequence[int]) -> None:
+        self.deleted.difference_update((path, number) for number in versions)
 
 
 @dataclass
 class MemoryProxy:
-    """Sites by environment."""
+    """Sites by environment, and environments in maintenance."""
 
     sites: dict[str, list[SiteRoute]] = field(default_factory=dict)
+    maintenance: set[str] = field(default_factory=set)
 
-    async def ensure(self, environment: str, routes: Sequence[SiteRoute]) -> bool:
-        changed = self.sites.get(environment) != list(routes)
-        self.sites[environment] = list(routes)
-        return changed
+    async def ensure(
+        self, environment: str, routes: Sequence[SiteRoute], *, maintenance: bool = False
+    ) -> bool:
+        before = (self.sites.get(environment), environment in self.maintenance)
+        self.sites.pop(environment, None)
+        self.maintenance.discard(environment)
+        if routes:
+            self.sites[environment] = list(routes)
+        if routes and maintenance:
+            self.maintenance.add(environment)
+        return before != (self.sites.get(environment), environment in self.maintenance)
 
 
 @dataclass
@@ -264,10 +307,14 @@ class MemoryPlaybooks:
         first = not any(run.variables == playbook.variables for run in self.runs)
         self.runs.append(playbook)
         await on_task(TaskProgress("Check out the commit", "changed", "2026-11-23T10:00:00.000000Z", 0.1))
-        return PlaybookResult(("Check out the commit",) if first else (), self.facts)
+        kept = Path("/srv/runs") / playbook.run_id
+        return PlaybookResult(("Check out the commit",) if first else (), self.facts, kept)
 
     def names(self) -> Sequence[str]:
-        return ("deploy_node", "deploy_python", "deploy_angular", "deploy_static")
+        return (
+            *("deploy_node", "deploy_python", "deploy_angular", "deploy_static"),
+            *("remove_api", "remove_front"),
+        )
 
 
 def memory_world(settings: Settings, **ports: Any) -> World:

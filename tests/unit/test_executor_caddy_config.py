@@ -7,6 +7,7 @@ from executor.adapters.caddy_config import (
     taken_domains,
     tls_policy,
     with_site,
+    without_site,
 )
 from executor.operators.ports import SiteRoute
 from stagewright.settings import AwsSettings, ProxySettings
@@ -77,3 +78,35 @@ def test_storage_is_where_settings_say() -> None:
     )
     named = storage_of(ProxySettings(s3_upstream="s3.lan:9000"), AwsSettings(s3_endpoint="https://elsewhere"))
     assert (named.dial, named.host, named.tls) == ("s3.lan:9000", "s3.lan:9000", False)
+
+
+def test_a_site_that_is_taken_out_leaves_everything_else_as_it_was() -> None:
+    other = {"@id": "mine", "match": [{"host": ["x.example.com"]}]}
+    base = {"apps": {"http": {"servers": {"srv0": {"listen": ["127.0.0.1:8443"], "routes": [other]}}}}}
+    before = put(base, "4", "b.example.com")
+    after = without_site(put(before, "3", "a.example.com"), "3", PROXY)
+    assert after == before
+    assert without_site(after, "3", PROXY) == after
+
+
+def test_the_last_site_takes_our_server_with_it_but_not_one_that_somebody_changed() -> None:
+    config = put(None, "3", "a.example.com")
+    gone = without_site(config, "3", PROXY)
+    assert gone["apps"]["http"]["servers"] == {}
+    assert gone["apps"]["tls"]["automation"]["policies"] == []
+    config["apps"]["http"]["servers"][SERVER]["logs"] = {}
+    kept = without_site(config, "3", PROXY)["apps"]["http"]["servers"][SERVER]
+    assert (kept["routes"], kept["logs"]) == ([], {})
+
+
+def test_where_nothing_is_nothing_is_taken_out() -> None:
+    assert without_site(None, "3", PROXY) is None
+    assert without_site({"admin": {}}, "3", PROXY) == {"admin": {}}
+
+
+def test_maintenance_keeps_the_domains_and_asks_no_service() -> None:
+    routes = [SiteRoute("a.example.com", "/", "127.0.0.1:3000")]
+    serving = environment_route("3", routes, STORAGE)
+    held = environment_route("3", routes, STORAGE, maintenance=True)
+    assert {**held, "handle": None} == {**serving, "handle": None}
+    assert ("reverse_proxy" in str(serving), "reverse_proxy" in str(held)) == (True, False)

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from executor.handling import Context
-from executor.operators.environment import longest_zone, record_type
+from executor.operators.documents import deployment_document
+from executor.operators.domains import longest_zone, record_type
 from executor.operators.ports import Running, SiteRoute, Zone
-from executor.operators.service import deployment_document
 from executor.operators.world import World
 from executor.stages import handlers
 from stagewright import ids
-from stagewright.contracts.base import STAGES
+from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import AllocateResources, Command, CreateVariables
 from stagewright.contracts.events import Outcome
 from stagewright.contracts.orders import Repository
@@ -73,10 +73,10 @@ def create(*services, allocations=(API, FRONT)) -> CreateVariables:
     )
 
 
-def test_every_stage_has_its_handler_and_only_inspect_needs_no_lease() -> None:
+def test_every_stage_has_its_handler_and_what_only_looks_needs_no_lease() -> None:
     found = handlers(world())
-    assert set(found) == set(STAGES)
-    assert [stage for stage in STAGES if not found[stage].leased] == ["inspect"]
+    assert set(found) == set(Stage)
+    assert [stage for stage in Stage if not found[stage].leased] == ["inspect", "probe_services"]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +194,7 @@ async def test_deploy_runs_the_playbook_of_the_type_and_logs_its_tasks() -> None
     again = await run(where, command)
     assert (outcome.health, outcome.changed, again.changed) == ("ready", ("Check out the commit",), ())
     assert lines == [("7", "Check out the commit")]
+    assert outcome.run == f"BAO_TOKEN=… /srv/runs/{command.command_id}/run.sh"
     (ran, _) = playbooks.runs
     assert (ran.name, ran.server.name, ran.run_id) == ("deploy_node", "server-1", str(command.command_id))
 
@@ -239,6 +240,7 @@ def test_the_document_of_a_play_holds_references_and_places() -> None:
         "secrets": [{"name": "DB_PASSWORD", "path": "environments/3/services/7/DB_PASSWORD", "version": 1}],
         "discovery": [{"service": "6", "roles": ["auth"], "url": "http://127.0.0.1:3000"}],
         "domains": ["api.example.com"],
+        "restart": False,
         "git_config": [["https://github.com/", "/srv/mirrors/"]],
         "server": {"address": "127.0.0.1", "home": "/srv/sw", "supervisor": "/srv/sw/supervisord.conf"},
         "database": {
@@ -275,12 +277,10 @@ async def test_routes_become_sites_of_the_proxy() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "routes", [(), (Route(domain="a.example.com", path="/", service="6", server="server-1"),)]
-)
-async def test_routes_that_lead_nowhere_are_refused(routes) -> None:
+async def test_routes_that_lead_nowhere_are_refused() -> None:
+    nowhere = Route(domain="a.example.com", path="/", service="6", server="server-1")
     with pytest.raises(Terminal) as raised:
-        await run(world(), make.routes(routes=routes))
+        await run(world(), make.routes(routes=(nowhere,)))
     assert raised.value.info.code == "routes.incomplete"
 
 

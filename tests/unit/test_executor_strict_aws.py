@@ -6,6 +6,7 @@ import pytest
 
 from executor.adapters.aws import Route53
 from executor.adapters.aws_s3 import S3Buckets
+from executor.operators.domains import EnvironmentDomainsOperator
 from executor.operators.environment import EnvironmentOperator
 from stagewright.contracts.work import Allocation
 from stagewright.errors import Retryable, Terminal
@@ -33,8 +34,8 @@ class TestStrictBuckets(BucketsContract):
         return self._client
 
 
-def dns_operator(client: StrictRoute53) -> EnvironmentOperator:
-    return EnvironmentOperator("3", memory_world(settings(), dns=Route53(client)))
+def dns_operator(client: StrictRoute53) -> EnvironmentDomainsOperator:
+    return EnvironmentDomainsOperator(memory_world(settings(), dns=Route53(client)))
 
 
 def bucket_operator(client: StrictS3) -> EnvironmentOperator:
@@ -81,7 +82,7 @@ async def test_a_cname_at_the_apex_is_refused_before_anything_is_written() -> No
     world = memory_world(settings("proxy.example.net"), dns=Route53(client))
     await Route53(client).create_zone("makeitsaas.com")
     with pytest.raises(Terminal) as raised:
-        await EnvironmentOperator("3", world).configure(["makeitsaas.com"])
+        await EnvironmentDomainsOperator(world).configure(["makeitsaas.com"])
     assert raised.value.info.code == "dns.apex_cname"
     assert "change_resource_record_sets" not in client.weather.calls
 
@@ -111,3 +112,23 @@ async def test_the_second_time_only_looks() -> None:
         await bucket_operator(storage).allocate(allocations)
     assert client.weather.changes() == ["create_hosted_zone", "change_resource_record_sets"]
     assert storage.weather.changes() == ["create_bucket", "put_public_access_block", "put_bucket_policy"]
+
+
+async def test_a_removal_whose_answer_was_lost_is_done_once() -> None:
+    client, storage = StrictRoute53(), StrictS3()
+    records, _ = await dns_operator(client).configure(DOMAINS)
+    await bucket_operator(storage).allocate([Allocation(service="8", bucket="stagewright-3", prefix="8")])
+    client.weather = Weather(lose={"change_resource_record_sets"})
+    storage.weather = Weather(lose={"delete_bucket"})
+    assert await until_done(lambda: dns_operator(client).deconfigure(records)) == ()
+    assert await until_done(lambda: bucket_operator(storage).release(["stagewright-3"])) == ((), ())
+    (zone,) = client.zones.values()
+    assert (zone["sets"], storage.buckets) == ([], {})
+    assert client.weather.changes() == ["change_resource_record_sets"]
+    assert storage.weather.changes() == ["delete_bucket"]
+
+
+async def test_a_bucket_that_somebody_else_has_by_now_is_no_longer_ours_to_remove() -> None:
+    client = StrictS3(taken=["stagewright-3"])
+    assert await bucket_operator(client).release(["stagewright-3"]) == ((), ())
+    assert client.weather.changes() == []

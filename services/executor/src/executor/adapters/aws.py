@@ -33,7 +33,14 @@ _THROTTLED = {
     "SlowDown",
     "RequestLimitExceeded",
 }
-_TRANSIENT = {"InternalError", "ServiceUnavailable", "InternalFailure", "RequestTimeout", "NoSuchBucket"}
+_TRANSIENT = {
+    "InternalError",
+    "ServiceUnavailable",
+    "InternalFailure",
+    "RequestTimeout",
+    "NoSuchBucket",
+    "OperationAborted",
+}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
@@ -42,6 +42,10 @@ class S3Buckets(Threaded):
         """See `Buckets.make_readable`."""
         await self._call(bucket, lambda: self._make_readable(bucket))
 
+    async def delete(self, bucket: str) -> Literal["removed", "missing", "kept"]:
+        """See `Buckets.delete`."""
+        return await self._call(bucket, lambda: self._delete(bucket))
+
     async def read_json(self, bucket: str, key: str) -> Mapping[str, Any] | None:
         """See `Buckets.read_json`."""
         return await self._call(f"{bucket}/{key}", lambda: self._read(bucket, key))
@@ -74,6 +78,21 @@ class S3Buckets(Threaded):
     def _ours(self, bucket: str) -> bool:
         """Some S3 servers say BucketAlreadyExists of one's own buckets too."""
         return any(found["Name"] == bucket for found in self._client.list_buckets()["Buckets"])
+
+    def _delete(self, bucket: str) -> Literal["removed", "missing", "kept"]:
+        """Looks for objects itself: some S3 servers remove a bucket with all that is in it."""
+        try:
+            self._client.head_bucket(Bucket=bucket)
+            if self._client.list_objects_v2(Bucket=bucket, MaxKeys=1).get("KeyCount"):
+                return "kept"
+            self._client.delete_bucket(Bucket=bucket)
+        except ClientError as error:
+            if code_of(error) in _GONE or (code_of(error) == "403" and not self._ours(bucket)):
+                return "missing"
+            if code_of(error) == "BucketNotEmpty":
+                return "kept"
+            raise
+        return "removed"
 
     def _policy(self, bucket: str) -> object:
         try:

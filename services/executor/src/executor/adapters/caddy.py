@@ -18,6 +18,7 @@ from executor.adapters.caddy_config import (
     taken_domains,
     tls_policy,
     with_site,
+    without_site,
 )
 from executor.operators.ports import SiteRoute
 from stagewright.errors import Retryable, Terminal
@@ -36,17 +37,17 @@ class CaddyProxy:
         self._settings = proxy
         self._storage = storage_of(proxy, aws)
 
-    async def ensure(self, environment: str, routes: Sequence[SiteRoute]) -> bool:
+    async def ensure(
+        self, environment: str, routes: Sequence[SiteRoute], *, maintenance: bool = False
+    ) -> bool:
         """See `Proxy.ensure`."""
-        route = environment_route(environment, routes, self._storage)
-        policy = tls_policy(environment, routes) if self._settings.internal_tls else None
         said = "others change its configuration all the time"
         async with self._client() as admin:
             for attempt in range(_ATTEMPTS):
                 try:
                     config, etag = await _read(admin)
                     _check_domains(config, environment, routes)
-                    wanted = with_site(config, route, policy, self._settings)
+                    wanted = self._wanted(config, environment, routes, maintenance)
                     if wanted == config:
                         return False
                     if await self._replace(admin, environment, wanted, etag):
@@ -58,6 +59,20 @@ class CaddyProxy:
                 await asyncio.sleep(random.uniform(0, 0.05 * (attempt + 1)))  # noqa: S311 - spreads rivals
         raise self._unavailable(said)
 
+    def _wanted(
+        self,
+        config: dict[str, Any] | None,
+        environment: str,
+        routes: Sequence[SiteRoute],
+        maintenance: bool,
+    ) -> dict[str, Any] | None:
+        """The whole configuration with the environment's site as it shall be."""
+        if not routes:
+            return without_site(config, environment, self._settings)
+        route = environment_route(environment, routes, self._storage, maintenance=maintenance)
+        policy = tls_policy(environment, routes) if self._settings.internal_tls else None
+        return with_site(config, route, policy, self._settings)
+
     def _client(self) -> httpx.AsyncClient:
         address, once = self._settings.admin, httpx.Limits(max_keepalive_connections=0)
         if not address.startswith("unix/"):
@@ -68,7 +83,7 @@ class CaddyProxy:
         return httpx.AsyncClient(transport=transport, base_url="http://caddy", timeout=_TIMEOUT)
 
     async def _replace(
-        self, admin: httpx.AsyncClient, environment: str, wanted: dict[str, Any], etag: str
+        self, admin: httpx.AsyncClient, environment: str, wanted: dict[str, Any] | None, etag: str
     ) -> bool:
         """False where somebody else changed the configuration since it was read."""
         reply = await admin.post("/config/", json=wanted, headers={"If-Match": etag})

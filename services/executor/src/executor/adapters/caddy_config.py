@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from executor.adapters import caddy_maintenance
 from executor.operators.ports import SiteRoute
 from stagewright.settings import AwsSettings, ProxySettings
 
@@ -49,21 +50,19 @@ def policy_id(environment: str) -> str:
     return f"tls-{environment}"
 
 
-def environment_route(environment: str, routes: Sequence[SiteRoute], storage: Storage) -> Json:
+def environment_route(
+    environment: str, routes: Sequence[SiteRoute], storage: Storage, *, maintenance: bool = False
+) -> Json:
     """One route for all domains of an environment; in each domain the longest path goes first."""
     ordered = sorted(routes, key=lambda route: (route.domain, -len(route.path), route.path))
+    domains = [
+        _domain(domain, list(of_domain), storage)
+        for domain, of_domain in groupby(ordered, key=lambda route: route.domain)
+    ]
     return {
         "@id": route_id(environment),
         "match": [{"host": sorted({route.domain for route in routes})}],
-        "handle": [
-            {
-                "handler": "subroute",
-                "routes": [
-                    _domain(domain, list(of_domain), storage)
-                    for domain, of_domain in groupby(ordered, key=lambda route: route.domain)
-                ],
-            }
-        ],
+        "handle": [{"handler": "subroute", "routes": caddy_maintenance.routes() if maintenance else domains}],
         "terminal": True,
     }
 
@@ -188,6 +187,28 @@ def with_site(
     name = policy_id(route["@id"].removeprefix("env-"))
     automation["policies"] = _replaced(policies, name, policy)
     return wanted
+
+
+def without_site(config: Mapping[str, Any] | None, environment: str, proxy: ProxySettings) -> Json | None:
+    """The whole configuration without this environment's route and policy; our server goes with the last."""
+    wanted: Json | None = copy.deepcopy(dict(config)) if config is not None else None
+    apps = (wanted or {}).get("apps") or {}
+    servers: Json = (apps.get("http") or {}).get("servers") or {}
+    named = [name for name, server in servers.items() if _taken_out(server, "routes", route_id(environment))]
+    _taken_out((apps.get("tls") or {}).get("automation") or {}, "policies", policy_id(environment))
+    if SERVER in named and servers[SERVER] == {**_server({"servers": {}}, proxy), "routes": []}:
+        del servers[SERVER]
+    return wanted
+
+
+def _taken_out(parent: Json, field: str, name: str) -> bool:
+    """Remove the item of that name from a list, if it is in it."""
+    items = parent.get(field) or []
+    kept = [item for item in items if item.get("@id") != name]
+    if len(kept) == len(items):
+        return False
+    parent[field] = kept
+    return True
 
 
 def _server(http: Json, proxy: ProxySettings) -> Json:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -38,6 +38,10 @@ def checked(path: str) -> str:
     return path
 
 
+def _readable(version: Mapping[str, Any] | None) -> bool:
+    return bool(version and not version.get("deletion_time") and not version.get("destroyed"))
+
+
 class VaultSecrets:
     """The `Vault` port, and short-lived tokens for plays. Calls run in a small thread pool."""
 
@@ -53,9 +57,29 @@ class VaultSecrets:
         current, present = await self._call(lambda client: self._state(client, checked(path)))
         return current if present else None
 
+    async def versions(self, path: str) -> Mapping[int, bool]:
+        """See `Vault.versions`."""
+        return await self._call(lambda client: self._versions(client, checked(path)))
+
     async def create(self, path: str, value: str) -> tuple[int, bool]:
         """See `Vault.create`: check-and-set on what was seen, so that nothing is ever overwritten."""
         return await self._call(lambda client: self._create(client, checked(path), value))
+
+    async def delete(self, path: str, versions: Sequence[int]) -> None:
+        """See `Vault.delete`."""
+        await self._call(
+            lambda client: client.secrets.kv.v2.delete_secret_versions(
+                checked(path), list(versions), mount_point=self._settings.mount
+            )
+        )
+
+    async def undelete(self, path: str, versions: Sequence[int]) -> None:
+        """See `Vault.undelete`."""
+        await self._call(
+            lambda client: client.secrets.kv.v2.undelete_secret_versions(
+                checked(path), list(versions), mount_point=self._settings.mount
+            )
+        )
 
     async def short_lived_token(self, environment: str, service: str) -> str:
         """A token for one play, by a login of its own, with the rights of the executor's role.
@@ -72,13 +96,21 @@ class VaultSecrets:
 
     def _state(self, client: Any, path: str) -> tuple[int, bool]:
         """(current version, whether it can be read); (0, False) where nothing is."""
-        try:
-            found = client.secrets.kv.v2.read_secret_metadata(path, mount_point=self._settings.mount)["data"]
-        except exceptions.InvalidPath:
-            return 0, False
+        found = self._metadata(client, path)
         version = int(found["current_version"])
-        state = found["versions"].get(str(version), {})
-        return version, bool(version and not state.get("deletion_time") and not state.get("destroyed"))
+        return version, _readable(found["versions"].get(str(version)))
+
+    def _versions(self, client: Any, path: str) -> dict[int, bool]:
+        found = self._metadata(client, path)["versions"]
+        return {int(number): _readable(one) for number, one in found.items() if not one.get("destroyed")}
+
+    def _metadata(self, client: Any, path: str) -> Mapping[str, Any]:
+        try:
+            found = client.secrets.kv.v2.read_secret_metadata(path, mount_point=self._settings.mount)
+        except exceptions.InvalidPath:
+            return {"current_version": 0, "versions": {}}
+        metadata: Mapping[str, Any] = found["data"]
+        return metadata
 
     def _create(self, client: Any, path: str, value: str) -> tuple[int, bool]:
         version, present = self._state(client, path)

@@ -1,12 +1,11 @@
-"""EnvironmentOperator: what concerns a whole environment: domains, ports, buckets, listed variables."""
+"""EnvironmentOperator: what concerns a whole environment: its ports, its buckets, how its services are."""
 
-import ipaddress
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from executor.operators.ports import Record, Zone
+from executor.operators.observing import observed
 from executor.operators.world import World, all_of
-from stagewright.contracts.work import Allocation, Deployable, Deployed, DnsRecord
-from stagewright.errors import Retryable, Terminal
+from stagewright.contracts.work import Allocation, Deployed, ServiceHealth
+from stagewright.errors import Retryable
 from stagewright.settings import ServerSettings
 
 LEASABLE = range(3000, 10_000)
@@ -33,58 +32,13 @@ class EnvironmentOperator:
         }
         return tuple(sorted(found - ours))
 
-    async def configure(self, domains: Sequence[str]) -> tuple[tuple[DnsRecord, ...], tuple[str, ...]]:
-        """Point every domain at the proxy; (the records, the names of those that were written).
-
-        Raises:
-            Terminal: `dns.…`: refused, or the target does not fit.
-        """
-        kind = record_type(self._world.settings.proxy.dns_target)
-        target = self._world.settings.proxy.dns_target.rstrip(".")
-        wanted = [DnsRecord(name=name, type=kind, value=target) for name in domains]
-        zones = await self._zones(domains)
-        changed = await all_of(
-            [
-                self._write(zone, [record for record in wanted if zones[record.name] == zone])
-                for zone in sorted(set(zones.values()), key=lambda zone: zone.name)
-            ]
+    async def probe(self, services: Sequence[Deployed]) -> tuple[ServiceHealth, ...]:
+        """How each service is now; one that is not up on its place is `incomplete`."""
+        seen = await all_of([observed(self._world, self._environment, one.allocation) for one in services])
+        return tuple(
+            ServiceHealth(service=one.service, health=health or "incomplete")
+            for one, (_, health) in zip(services, seen, strict=True)
         )
-        return tuple(wanted), tuple(sorted(name for names in changed for name in names))
-
-    async def _zones(self, domains: Sequence[str]) -> dict[str, Zone]:
-        """The zone of each domain; zones that are missing are made once, in production by a person."""
-        known = await self._world.dns.zones()
-        found = {domain: longest_zone(domain, known) for domain in domains}
-        nowhere = [domain for domain, zone in found.items() if zone is None]
-        if nowhere and self._world.settings.profile == "production":
-            raise Terminal(
-                "dns.zone_missing",
-                ", ".join(nowhere),
-                "no hosted zone of the account holds these domains.",
-                "Create the zone and delegate it, then submit the order again.",
-            )
-        missing = sorted({registered(domain) for domain, zone in found.items() if zone is None})
-        made = await all_of([self._world.dns.create_zone(name) for name in missing])
-        by_name = {zone.name: zone for zone in made}
-        return {domain: zone or by_name[registered(domain)] for domain, zone in found.items()}
-
-    async def _write(self, zone: Zone, wanted: Sequence[DnsRecord]) -> Collection[str]:
-        for record in wanted:
-            if record.type == "CNAME" and record.name == zone.name:
-                raise _apex(record)
-        there = await all_of([self._world.dns.records(zone, record.name) for record in wanted])
-        different = [
-            (record, found)
-            for record, found in zip(wanted, there, strict=True)
-            if Record(record.name, record.type, record.value) not in found or _in_the_way(record, found)
-        ]
-        if different:
-            await self._world.dns.change(
-                zone,
-                upsert=[Record(record.name, record.type, record.value) for record, _ in different],
-                remove=[old for record, found in different for old in _in_the_way(record, found)],
-            )
-        return [record.name for record, _ in different]
 
     async def allocate(self, allocations: Sequence[Allocation]) -> tuple[str, ...]:
         """Make the allocations true; what was made, as `bucket:<name>`.
@@ -141,73 +95,12 @@ class EnvironmentOperator:
             "The next attempt takes another port; stop the foreign process to have this one.",
         )
 
-    async def listed_variables(self, services: Sequence[Deployable]) -> dict[str, int]:
-        """The version of every variable that the services list.
+    async def release(self, buckets: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Remove buckets; (what was removed, as `bucket:<name>`; names of those that are not empty and stay).
 
-        Raises:
-            Terminal: `variable.missing`, naming all that are not in the vault.
+        No object is removed with a bucket: those of our services went with the services.
         """
-        names = sorted({name for service in services for name in service.variables})
-        versions = await all_of(
-            [self._world.vault.version(variable_path(self._environment, name)) for name in names]
-        )
-        found = dict(zip(names, versions, strict=True))
-        missing = [name for name, version in found.items() if version is None]
-        if missing:
-            raise Terminal(
-                "variable.missing",
-                variable_path(self._environment, missing[0] if len(missing) == 1 else "*"),
-                f"the vault has no {', '.join(missing)} for environment {self._environment}.",
-                "Store each in the vault at that path, in the field `value`, or take it out of the order.",
-            )
-        return {name: version for name, version in found.items() if version is not None}
-
-
-def variable_path(environment: str, name: str) -> str:
-    """Where a listed variable is, under the mount."""
-    return f"environments/{environment}/variables/{name}"
-
-
-def record_type(target: str) -> str:
-    """`A` for an IPv4 address, `CNAME` for a host name.
-
-    Raises:
-        Terminal: `dns.target_unsupported`: an IPv6 address.
-    """
-    try:
-        address = ipaddress.ip_address(target)
-    except ValueError:
-        return "CNAME"
-    if address.version == 4:
-        return "A"
-    raise Terminal(
-        "dns.target_unsupported",
-        "settings.proxy.dns_target",
-        "it is an IPv6 address.",
-        "Set it to an IPv4 address, or to a host name that has the addresses.",
-    )
-
-
-def longest_zone(domain: str, zones: Sequence[Zone]) -> Zone | None:
-    """The most specific zone that a domain is in; of two with one name the one with the first id."""
-    within = [zone for zone in zones if domain == zone.name or domain.endswith(f".{zone.name}")]
-    return min(within, key=lambda zone: (-len(zone.name), zone.id), default=None)
-
-
-def registered(domain: str) -> str:
-    """The name of the zone that is made for a domain: its last two labels."""
-    return ".".join(domain.split(".")[-2:])
-
-
-def _in_the_way(wanted: DnsRecord, found: Sequence[Record]) -> list[Record]:
-    """Records that cannot or must not stand beside the wanted one: CNAME beside any, and other addresses."""
-    return [record for record in found if record.type != wanted.type]
-
-
-def _apex(record: DnsRecord) -> Terminal:
-    return Terminal(
-        "dns.apex_cname",
-        record.name,
-        "the domain is its zone's own name, which cannot be a CNAME.",
-        "Set proxy.dns_target to an IPv4 address, or use a name below the zone.",
-    )
+        done = await all_of([self._world.buckets.delete(bucket) for bucket in buckets])
+        ends = list(zip(buckets, done, strict=True))
+        removed = tuple(f"bucket:{bucket}" for bucket, end in ends if end == "removed")
+        return removed, tuple(bucket for bucket, end in ends if end == "kept")

@@ -139,6 +139,10 @@ class Buckets(Protocol):
         """Let anybody read objects by their name: neither list nor write."""
         ...
 
+    async def delete(self, bucket: str) -> Literal["removed", "missing", "kept"]:
+        """Remove the bucket if it is ours and empty; `missing` where there is none, or it is not ours."""
+        ...
+
     async def read_json(self, bucket: str, key: str) -> Mapping[str, Any] | None:
         """A small JSON object; None where it, or its bucket, is missing or no JSON object."""
         ...
@@ -154,8 +158,20 @@ class Vault(Protocol):
         """The current version of a secret; None where there is none, or it was deleted."""
         ...
 
+    async def versions(self, path: str) -> Mapping[int, bool]:
+        """Every version that is not destroyed, and whether it can be read: False after a soft delete."""
+        ...
+
     async def create(self, path: str, value: str) -> tuple[int, bool]:
         """Store `value` where nothing is; (version, whether this call made it). Never overwrites."""
+        ...
+
+    async def delete(self, path: str, versions: Sequence[int]) -> None:
+        """Delete these versions softly."""
+        ...
+
+    async def undelete(self, path: str, versions: Sequence[int]) -> None:
+        """Make these versions readable again."""
         ...
 
 
@@ -173,9 +189,13 @@ class SiteRoute:
 class Proxy(Protocol):
     """The reverse proxy in front of the environments. Raises Retryable (`proxy.unavailable`)."""
 
-    async def ensure(self, environment: str, routes: Sequence[SiteRoute]) -> bool:
+    async def ensure(
+        self, environment: str, routes: Sequence[SiteRoute], *, maintenance: bool = False
+    ) -> bool:
         """Make the environment's site exactly these routes; True where something changed.
 
+        Without routes it has no site. In maintenance every domain of the routes answers 503, and no service
+        is asked.
         Other environments' sites stay as they are, also when several change at the same time.
 
         Raises:

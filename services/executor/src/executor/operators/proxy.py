@@ -15,15 +15,14 @@ class EnvironmentProxyOperator:
         self._environment = environment
         self._world = world
 
-    async def update(self, routes: Sequence[Route]) -> bool:
-        """Serve exactly these routes; True where something changed.
+    async def update(self, routes: Sequence[Route], *, maintenance: bool = False) -> bool:
+        """Serve exactly these routes, or say that there is maintenance; True where something changed.
 
         Raises:
             Terminal: `routes.incomplete`, `server.unknown`, `proxy.…`; Retryable: `proxy.unavailable`.
         """
-        if not routes:
-            raise self._incomplete("there are no routes")
-        return await self._world.proxy.ensure(self._environment, [self._site(route) for route in routes])
+        sites = [self._site(route) for route in routes]
+        return await self._world.proxy.ensure(self._environment, sites, maintenance=maintenance)
 
     def _site(self, route: Route) -> SiteRoute:
         if route.bucket is not None:
