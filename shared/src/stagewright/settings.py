@@ -83,6 +83,10 @@ class DatabaseServerSettings(_Part):
     port: int = 5432
     user: str = "postgres"
     password_path: str = "platform/postgres"  # noqa: S105 - a path, not a password
+    bin: str | None = Field(
+        default=None,
+        description="directory of a pg_dump of the server's version, on executors; PATH decides if unset",
+    )
 
 
 class ServerSettings(_Part):
@@ -122,8 +126,8 @@ class ExecutorSettings(_Part):
     )
     dumps: str = Field(
         default="",
-        description="where databases are dumped before they are dropped: a directory, or `s3://bucket/prefix`; "
-        "empty: `dumps` in the data directory",
+        description="where databases are dumped before they are dropped: a directory, or "
+        "`s3://bucket/prefix`; empty: `dumps` in the data directory",
     )
 
 
@@ -143,7 +147,9 @@ class SagaSettings(RetryRule):
         description="rules by error code or the first words of it: `repository`, `vault.unavailable`",
     )
     stage_timeout: float = Field(default=900.0, gt=0, description="seconds that one command may take")
-    stage_timeouts: dict[Stage, float] = Field(default_factory=dict, description="the same, for single stages")
+    stage_timeouts: dict[Stage, float] = Field(
+        default_factory=dict, description="the same, for single stages"
+    )
     approval: tuple[str, ...] = Field(
         default=(), description="environments whose changes need approval, as shell patterns: `prod-*`"
     )

@@ -7,6 +7,7 @@ from zlib import crc32
 import tomlkit
 from pydantic import BaseModel
 
+from embedded import binaries
 from embedded.credentials import Credentials
 from embedded.layout import LOOPBACK, SERVER, Layout
 from embedded.parts import caddy, openbao, postgres, s3, server
@@ -60,7 +61,9 @@ def proxy_settings(layout: Layout, ports: Ports) -> ProxySettings:
 
 def database_settings(ports: Ports) -> DatabaseServerSettings:
     """The database server for services."""
-    return DatabaseServerSettings(host=LOOPBACK, port=ports["postgres"], user=postgres.USER)
+    return DatabaseServerSettings(
+        host=LOOPBACK, port=ports["postgres"], user=postgres.USER, bin=str(binaries.postgres_bin())
+    )
 
 
 _FIRST_PORT, _PORTS = 3000, 6000
