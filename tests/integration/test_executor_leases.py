@@ -37,9 +37,9 @@ def fenced() -> SimpleNamespace:
 class Slow(Leases):
     """A holder that was paused: it renews no more, and does not know."""
 
-    async def _renew_until_lost(self, lease) -> None:
+    async def _renew_until_lost(self, lease, tenure) -> None:
         await self.woken.wait()
-        await super()._renew_until_lost(lease)
+        await super()._renew_until_lost(lease, tenure)
 
     def __init__(self, js: JetStreamContext) -> None:
         super().__init__(js, ttl=TTL)

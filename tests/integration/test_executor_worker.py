@@ -4,13 +4,11 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from executor.handling import Context, Handler
+from executor.handling import Context
 from executor.operators.ports import TaskProgress
-from executor.worker import Worker
 from stagewright import ids
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import Command
@@ -19,7 +17,7 @@ from stagewright.errors import Retryable, Terminal
 from stagewright.messaging import topology
 from tests.support import executor_bus as make
 from tests.support.eventually import eventually
-from tests.support.executor_bus import Bus, executor_bus
+from tests.support.executor_bus import Bus, executor_bus, only, working
 from tests.support.parts import NatsServer, fresh_layout, run_nats
 
 
@@ -43,38 +41,20 @@ async def deployed(command: Command, context: Context) -> ServiceDeployed:
     return context.answer(ServiceDeployed, service=command.target, commit=make.COMMIT, health="ready")
 
 
-def only(run, *, stage: Stage = Stage.CONFIGURE_ENVIRONMENT, **more) -> dict[Stage, Handler]:
-    return {stage: Handler(run, **more)}
-
-
-@asynccontextmanager
-async def working(
-    bus: Bus, handlers, *, slots: int = 4, grace: float = 5, **more
-) -> AsyncIterator[asyncio.Event]:
-    client = await bus.executor()
-    stop = asyncio.Event()
-    worker = Worker(client, handlers, slots=slots, grace=grace, leases=more.pop("leases", None), **more)
-    running = asyncio.create_task(worker.run(stop))
-    try:
-        yield stop
-    finally:
-        stop.set()
-        await running
-        await client.close()
-
-
 async def test_an_outcome_answers_its_command_and_then_the_command_is_gone(bus: Bus) -> None:
     command = make.configure()
-    async with working(bus, only(configured)):
+    async with working(bus, only(configured), name="first"):
         await bus.send(command)
         (outcome,) = await eventually(bus.outcomes)
         await eventually(bus.waiting, until=lambda seen: seen == (0, 0))
     (raw,) = await bus.stored(topology.EVENTS)
     assert raw.subject == "events.configure_environment.3.o-1"
-    assert raw.headers["Nats-Msg-Id"] == str(ids.outcome_id(command.command_id))
+    assert raw.headers["Nats-Msg-Id"] == str(ids.outcome_id(command.command_id, outcome.fence))
     assert raw.headers["correlation-id"] == "o-1"
     assert raw.headers["causation-id"] == str(command.command_id)
     assert outcome.command_id == command.command_id
+    assert outcome.executor == "first"
+    assert outcome.fence
 
 
 async def test_a_copy_of_a_command_that_a_later_one_followed_is_not_done_again(bus: Bus) -> None:
@@ -163,7 +143,10 @@ async def test_a_stage_that_this_executor_does_not_do_fails_the_command(bus: Bus
     assert outcome.error.code == "stage.unsupported"
 
 
-async def test_a_command_delivered_twice_has_one_outcome(bus: Bus) -> None:
+@pytest.mark.parametrize("leased", [True, False])
+async def test_a_command_that_is_done_twice_says_so_where_it_changes_something(
+    bus: Bus, leased: bool
+) -> None:
     runs: list[int] = []
 
     async def counted(command: Command, context: Context) -> EnvironmentConfigured:
@@ -173,7 +156,7 @@ async def test_a_command_delivered_twice_has_one_outcome(bus: Bus) -> None:
     await bus.send(make.configure())
     taken = await bus.take()
     await taken.nak()
-    async with working(bus, only(counted)):
+    async with working(bus, only(counted, leased=leased)):
         await eventually(bus.outcomes)
         await eventually(bus.waiting, until=lambda seen: seen == (0, 0))
         # The window in which the command's own id keeps it from being stored again is no help to us here:
@@ -184,7 +167,8 @@ async def test_a_command_delivered_twice_has_one_outcome(bus: Bus) -> None:
         )
         await eventually(lambda: len(runs) == 2)
         await eventually(bus.waiting, until=lambda seen: seen == (0, 0))
-    assert len(await bus.outcomes()) == 1
+    fences = [outcome.fence for outcome in await bus.outcomes()]
+    assert len(set(fences)) == len(fences) == (2 if leased else 1)
 
 
 async def test_no_more_run_at_once_than_there_are_slots(bus: Bus) -> None:

@@ -1,5 +1,6 @@
 """A bus for executor tests: streams declared, commands published as the orchestrator would, outcomes read."""
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,8 @@ from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
+from executor.handling import Handler, Handlers
+from executor.worker import Worker
 from stagewright import ids
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import (
@@ -21,7 +24,7 @@ from stagewright.contracts.commands import (
     InspectEnvironment,
     UpdateRoutes,
 )
-from stagewright.contracts.events import ALL_OUTCOMES, Outcome
+from stagewright.contracts.events import ALL_OUTCOMES, CommandsWithdrawn, Outcome
 from stagewright.contracts.orders import Repository
 from stagewright.contracts.work import Allocation, Deployable
 from stagewright.messaging import topology
@@ -32,7 +35,7 @@ from stagewright.messaging.publishing import Outgoing, publish_all
 from tests.support.parts import NatsServer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-STREAMS = (topology.COMMANDS, topology.EVENTS, topology.LOGS, topology.DEAD)
+STREAMS = (topology.COMMANDS, topology.EVENTS, topology.LOGS, topology.DEAD, topology.WITHDRAWALS)
 _OUTCOMES = {outcome.ce_type: outcome for outcome in ALL_OUTCOMES}
 
 
@@ -120,6 +123,21 @@ class Bus:
             ],
         )
 
+    async def withdraw(self, *commands: Command) -> None:
+        """Withdraw commands of one order, as the relay says it."""
+        first = commands[0]
+        body = CommandsWithdrawn(
+            order_id=first.order_id,
+            environment=first.environment,
+            commands=tuple(one.command_id for one in commands),
+        )
+        await self.js.publish(
+            topology.withdrawal_subject(first.environment, first.order_id),
+            body.to_json(),
+            stream=topology.WITHDRAWALS,
+            headers={"ce-type": body.ce_type},
+        )
+
     async def stored(self, stream: str) -> list[RawStreamMsg]:
         """Every message that a stream holds."""
         state = (await self.js.stream_info(stream)).state
@@ -167,6 +185,27 @@ class Bus:
         """Take one command as a worker that dies afterwards would."""
         pull = await self.js.pull_subscribe_bind(topology.EXECUTOR_COMMANDS.name, topology.COMMANDS)
         return (await pull.fetch(1, timeout=5))[0]
+
+
+def only(run, *, stage: Stage = Stage.CONFIGURE_ENVIRONMENT, **more) -> dict[Stage, Handler]:
+    """Handlers of an executor that does one stage."""
+    return {stage: Handler(run, **more)}
+
+
+@asynccontextmanager
+async def working(
+    bus: Bus, handlers: Handlers, *, slots: int = 4, grace: float = 5, **more
+) -> AsyncIterator[asyncio.Event]:
+    """A worker with the executor's own rights; setting the event stops it."""
+    client = await bus.executor()
+    stop = asyncio.Event()
+    running = asyncio.create_task(Worker(client, handlers, slots=slots, grace=grace, **more).run(stop))
+    try:
+        yield stop
+    finally:
+        stop.set()
+        await running
+        await client.close()
 
 
 @asynccontextmanager

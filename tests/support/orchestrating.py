@@ -103,7 +103,7 @@ class Bench:
         """Publish an outcome as an executor does."""
         head = envelope(
             event,
-            message_id=outcome_id(event.command_id),
+            message_id=outcome_id(event.command_id, event.fence),
             source="executor",
             time=event.finished_at,
             correlation_id=event.order_id,

@@ -28,6 +28,9 @@ def command_id(order_id: str, stage: str, service: str | None, attempt: int) -> 
     return derived_id("command", order_id, stage, service or "", attempt)
 
 
-def outcome_id(command: UUID) -> UUID:
-    """The id of the one event that answers a command."""
-    return derived_id("outcome", str(command))
+def outcome_id(command: UUID, fence: int | None) -> UUID:
+    """The id of the event that says what came of a command when it was done under this fencing token.
+
+    Done again under another lease it is another event: whoever reads both sees that there were two.
+    """
+    return derived_id("outcome", str(command), "" if fence is None else fence)

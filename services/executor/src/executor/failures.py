@@ -6,19 +6,43 @@ import structlog
 
 from executor.handling import Context, Handler
 from stagewright.contracts.commands import Command
-from stagewright.contracts.events import Outcome
+from stagewright.contracts.events import CANCELLED, LEASE_LOST, Outcome
 from stagewright.errors import Retryable, Terminal
 
 log = structlog.get_logger()
+
+
+def _resource(command: Command) -> str:
+    return f"{command.stage}:{command.target or command.environment}"
 
 
 def timed_out(command: Command) -> Retryable:
     """The command used up its time."""
     return Retryable(
         "stage.timeout",
-        f"{command.stage}:{command.target or command.environment}",
+        _resource(command),
         f"the command took longer than its {command.timeout:g} s.",
         "Raise saga.stage_timeout if this work needs longer.",
+    )
+
+
+def cancelled(command: Command) -> Terminal:
+    """The command was withdrawn."""
+    return Terminal(
+        CANCELLED,
+        _resource(command),
+        "the command was withdrawn, and nothing of it runs any more.",
+        "Nothing is to be done; a new order, or a retry of this one, begins it again.",
+    )
+
+
+def lease_lost(command: Command) -> Retryable:
+    """Another executor may have the command now: what was done here answers nothing."""
+    return Retryable(
+        LEASE_LOST,
+        _resource(command),
+        "the executor was away for longer than its lease, and stopped the work.",
+        "Another executor does it; see that the machine is not overloaded, and its clock not stopped.",
     )
 
 
@@ -26,7 +50,7 @@ def too_large(command: Command, limit: int) -> Terminal:
     """The outcome is larger than `limit` bytes: the stream would never take it."""
     return Terminal(
         "outcome.too_large",
-        f"{command.stage}:{command.target or command.environment}",
+        _resource(command),
         f"the outcome is larger than {limit} bytes.",
         "Split the environment into smaller ones.",
     )
@@ -47,7 +71,7 @@ def unexpected(command: Command, error: Exception) -> Retryable:
     )
     return Retryable(
         "executor.unexpected",
-        f"{command.stage}:{command.target or command.environment}",
+        _resource(command),
         f"the handler failed with {type(error).__name__}.",
         "The executor's log (action command.unexpected) says where it failed.",
     )

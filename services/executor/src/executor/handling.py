@@ -9,7 +9,8 @@ from executor.operators.ports import TaskProgress
 from stagewright.clock import rfc3339, utc_now
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import Command
-from stagewright.contracts.events import Outcome
+from stagewright.contracts.events import CommandFailed, Outcome
+from stagewright.errors import StagewrightError
 
 OutcomeT = TypeVar("OutcomeT", bound=Outcome)
 CommandLog = Callable[[Command, TaskProgress], None]
@@ -24,6 +25,7 @@ class Context:
     """One run of one command. `log` takes progress without ever blocking the run."""
 
     command: Command
+    executor: str | None = None
     started_at: str = field(default_factory=lambda: rfc3339(utc_now()))
     fence: int | None = None
     """Revision of the lease held, where the handler asked for one."""
@@ -40,8 +42,14 @@ class Context:
             attempt=command.attempt,
             started_at=self.started_at,
             finished_at=rfc3339(utc_now()),
+            executor=self.executor,
+            fence=self.fence,
             **fields,
         )
+
+    def failed(self, error: StagewrightError) -> CommandFailed:
+        """The outcome of a command that could not be done."""
+        return self.answer(CommandFailed, service=self.command.target, error=error.info, run=error.run)
 
     async def on_task(self, progress: TaskProgress) -> None:
         """`OnTask` for playbooks."""

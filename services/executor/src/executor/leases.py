@@ -2,8 +2,9 @@
 
 A lease is a key of the KV bucket `leases`; its revision is the fencing token. It is created, or taken when
 its holder has not renewed it for `TTL` seconds by the server's own time stamps; it is renewed while the work
-goes on and given back afterwards. A holder that was paused finds its renewal refused, and its work is
-cancelled before it can act again.
+goes on and given back afterwards. A holder that was paused for longer has lost it, whether another took it or
+not: its work is cancelled, and what came of it is no answer. What it started as other processes ends by
+itself, because each renewal extends the work's tenure (`executor.tenure`).
 
 The key also remembers which commands were last done under it. One that is delivered once more is done once
 more, which changes nothing, but only until another was done after it: then it was answered long ago, and
@@ -24,6 +25,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
 
+from executor.tenure import TENURE, Tenure
 from stagewright.messaging.cancellation import checkpoint
 from stagewright.messaging.topology import ACK_WAIT, LEASES_BUCKET
 
@@ -33,6 +35,10 @@ T = TypeVar("T")
 TTL = ACK_WAIT * 2 / 3
 """Seconds without renewal after which a lease may be taken: gone before its command is delivered again."""
 
+_HELD = 3 / 4
+"""Part of the TTL after which a holder that could not renew gives up, so that its work can end in time."""
+_TENURE = 7 / 8
+"""Part of the TTL after which other processes end by themselves: nobody is there to end them."""
 _REMEMBERED = 16
 _WRONG_LAST_SEQUENCE = {10071, 10164}
 _UNREACHABLE = (NatsError, TimeoutError, OSError)
@@ -65,7 +71,7 @@ class Lease:
     """Ids of the commands that were last done under it, oldest first."""
     revision: int
     renewed: float
-    """`time.monotonic()` of the last renewal that was acknowledged."""
+    """`time.monotonic()` when the last renewal that was acknowledged was asked for."""
 
 
 class Fenced(Protocol):
@@ -107,21 +113,28 @@ class Leases:
         except _UNREACHABLE as error:
             raise LeaseHeld(1.0) from error
         fenced.fence = lease.revision
-        doing = asyncio.ensure_future(work())
-        renewing = asyncio.create_task(self._renew_until_lost(lease))
+        tenure = Tenure(lease.renewed + self._ttl * _TENURE)
+        doing = _under(tenure, work)
+        renewing = asyncio.create_task(self._renew_until_lost(lease, tenure))
         try:
+            checkpoint()
             await asyncio.wait({doing, renewing}, return_when=asyncio.FIRST_COMPLETED)
             if renewing.done():
                 raise LeaseLost(key)
             return doing.result()
         finally:
-            lost = renewing.done()
             if command and doing.done() and not doing.cancelled():
                 lease.done = (*(one for one in lease.done if one != command), command)[-_REMEMBERED:]
             await _end(doing)
+            lost = renewing.done() or self._is_late(lease)
             await _end(renewing)
-            if not lost:
-                await self._release(lease)
+            if lost:
+                raise LeaseLost(key)
+            await self._release(lease)
+
+    def _is_late(self, lease: Lease) -> bool:
+        """It may be another's by now."""
+        return time.monotonic() >= lease.renewed + self._ttl
 
     async def _acquire(self, key: str, command: bytes) -> Lease:
         last, value, age = await self._read(key) or (0, b"", 0.0)
@@ -166,12 +179,15 @@ class Leases:
             return found[0] if found and holder and found[1] == value else None
         return ack.seq
 
-    async def _renew_until_lost(self, lease: Lease) -> None:
+    async def _renew_until_lost(self, lease: Lease, tenure: Tenure) -> None:
         while True:
             checkpoint()
             await asyncio.sleep(self._ttl / 4)
+            if self._is_late(lease):
+                log.warning("not renewed in time", action="lease.lost", key=lease.key)
+                return
             started = time.monotonic()
-            last = lease.renewed + self._ttl * 3 / 4
+            last = lease.renewed + self._ttl * _HELD
             try:
                 # A silent bus must not keep us beyond the moment when the lease may be another's.
                 async with asyncio.timeout(max(last - started, self._ttl / 8)):
@@ -187,6 +203,7 @@ class Leases:
                 log.warning("lease taken over", action="lease.lost", key=lease.key, revision=lease.revision)
                 return
             lease.revision, lease.renewed = revision, started
+            tenure.extend(started + self._ttl * _TENURE)
 
     async def _release(self, lease: Lease) -> None:
         """Give it back; where that fails it expires."""
@@ -196,6 +213,15 @@ class Leases:
 
 def _subject(key: str) -> str:
     return f"$KV.{LEASES_BUCKET}.{key}"
+
+
+def _under(tenure: Tenure, work: Callable[[], Awaitable[T]]) -> "asyncio.Future[T]":
+    """Begin the work, which knows its tenure."""
+    token = TENURE.set(tenure)
+    try:
+        return asyncio.ensure_future(work())
+    finally:
+        TENURE.reset(token)
 
 
 async def _end(task: "asyncio.Future[Any]") -> None:

@@ -11,20 +11,31 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import structlog
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from executor.operators.ports import TaskProgress
+from stagewright.clock import rfc3339, utc_now
 from stagewright.contracts.commands import Command
+from stagewright.contracts.events import Outcome
 from stagewright.contracts.logs import TaskLog
-from stagewright.ids import uuid7
+from stagewright.ids import derived_id, outcome_id, uuid7
 from stagewright.messaging.cancellation import checkpoint
-from stagewright.messaging.envelope import Envelope, envelope
+from stagewright.messaging.envelope import Envelope, envelope, header
 from stagewright.messaging.publishing import Outgoing, publish_all
-from stagewright.messaging.topology import LOGS, logs_subject
+from stagewright.messaging.topology import (
+    DEAD,
+    EVENTS,
+    EXECUTOR_COMMANDS,
+    LOGS,
+    event_subject,
+    logs_subject,
+)
 
 log = structlog.get_logger()
 
+SOURCE = "executor"
 BATCH = 512
 _BACKOFF_CAP = 5.0
 _LOG_BACKLOG = 5000
@@ -50,6 +61,35 @@ class Reply(Generic[T]):
 
     job: T
     outgoing: Outgoing
+
+
+def answering(command: Command, outcome: Outcome) -> Outgoing:
+    """The message that says what came of a command."""
+    sealed = envelope(
+        outcome,
+        message_id=outcome_id(command.command_id, outcome.fence),
+        source=SOURCE,
+        time=outcome.finished_at,
+        correlation_id=command.order_id,
+        causation_id=str(command.command_id),
+    )
+    subject = event_subject(command.stage, command.environment, command.order_id)
+    return Outgoing(subject, EVENTS, outcome.to_json(), sealed)
+
+
+def burying(msg: Msg, reason: str) -> Outgoing:
+    """A message that is no command, as it came, for where a person finds it."""
+    sealed = DeadEnvelope(
+        id=str(derived_id("dead", EXECUTOR_COMMANDS.stream, msg.metadata.sequence.stream)),
+        type=header(msg.headers, "ce-type") or "unknown",
+        source=SOURCE,
+        time=rfc3339(utc_now()),
+        correlation_id=header(msg.headers, "correlation-id") or "",
+        causation_id=header(msg.headers, "ce-id") or "",
+        origin=msg.subject,
+        reason=reason,
+    )
+    return Outgoing("dead.commands", DEAD, msg.data, sealed)
 
 
 class Replies(Generic[T]):
@@ -108,9 +148,8 @@ class Replies(Generic[T]):
 class TaskLogs:
     """Live output. It never blocks a run: where the bus is slow the oldest lines are dropped and counted."""
 
-    def __init__(self, js: JetStreamContext, source: str) -> None:
+    def __init__(self, js: JetStreamContext) -> None:
         self._js = js
-        self._source = source
         self._queue: deque[Outgoing] = deque(maxlen=_LOG_BACKLOG)
         self._wake = asyncio.Event()
         self.dropped = 0
@@ -137,7 +176,7 @@ class TaskLogs:
         sealed = envelope(
             line,
             message_id=uuid7(),
-            source=self._source,
+            source=SOURCE,
             time=line.at,
             correlation_id=command.order_id,
             causation_id=str(command.command_id),

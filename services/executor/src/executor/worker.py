@@ -4,9 +4,13 @@ outcome is stored, so that a command survives whatever happens to its executor.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+import os
+import secrets
+import socket
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, Literal, cast
+from uuid import UUID
 
 import structlog
 from nats.aio.client import Client
@@ -14,30 +18,20 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from executor.decoding import Malformed, decode
-from executor.failures import UNSUPPORTED, timed_out, too_large, unexpected
+from executor.failures import UNSUPPORTED, cancelled, lease_lost, timed_out, too_large, unexpected
 from executor.handling import Context, Handler, Handlers
 from executor.leases import LeaseHeld, LeaseLost, LeasePassed, Leases
-from executor.replies import DeadEnvelope, Replies, Reply, TaskLogs
-from stagewright.clock import rfc3339, utc_now
+from executor.replies import Replies, Reply, TaskLogs, answering, burying
+from executor.withdrawals import Withdrawals
 from stagewright.contracts.commands import Command
-from stagewright.contracts.events import CommandFailed, Outcome
+from stagewright.contracts.events import Outcome
 from stagewright.errors import StagewrightError
-from stagewright.ids import derived_id, outcome_id
 from stagewright.messaging.cancellation import checkpoint
 from stagewright.messaging.consuming import BatchConsumer, Room
-from stagewright.messaging.envelope import envelope, header
-from stagewright.messaging.publishing import Outgoing
-from stagewright.messaging.topology import (
-    ACK_WAIT,
-    DEAD,
-    EVENTS,
-    EXECUTOR_COMMANDS,
-    event_subject,
-)
+from stagewright.messaging.topology import ACK_WAIT, EXECUTOR_COMMANDS
 
 log = structlog.get_logger()
 
-SOURCE = "executor"
 GRACE = 20.0
 """Seconds that running commands get to finish when the worker stops."""
 _DRAIN = 5.0
@@ -45,16 +39,33 @@ MAX_OUTCOME = 900_000
 """Bytes; the stream takes 1 MiB with headers. More would never be stored and block what follows."""
 
 
+def own_name() -> str:
+    """A name that no other executor has or had."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
 @dataclass(slots=True, eq=False)
 class Job:
-    """A message that this worker is responsible for; `dead` messages are terminated, not acknowledged."""
+    """A message that this worker has. `ending` is what the server is told of it when its reply is stored:
+    nothing, where another executor is responsible for it by now.
+    """
 
     msg: Msg
-    dead: bool = False
+    ending: Literal["ack", "term", "none"] = "ack"
+
+    async def settle(self) -> None:
+        """Tell the server."""
+        if self.ending == "ack":
+            await self.msg.ack()
+        elif self.ending == "term":
+            await self.msg.term()
 
 
 class Worker:
-    """Pulls commands, runs at most `slots` of them at once, answers each with one event."""
+    """Pulls commands, runs at most `slots` of them at once, answers each with one event.
+
+    `name` is what outcomes call this executor. Withdrawn commands are stopped, or not begun, and answered so.
+    """
 
     def __init__(
         self,
@@ -62,6 +73,7 @@ class Worker:
         handlers: Handlers,
         *,
         slots: int,
+        name: str | None = None,
         leases: Leases | None = None,
         grace: float = GRACE,
         ack_wait: float = ACK_WAIT,
@@ -72,17 +84,20 @@ class Worker:
         self._consumer = BatchConsumer(client, EXECUTOR_COMMANDS, limit=slots)
         self._leases = leases or Leases(js)
         self._replies: Replies[Job] = Replies(js, self._stored)
-        self._logs = TaskLogs(js, SOURCE)
+        self._logs = TaskLogs(js)
+        self._withdrawals = Withdrawals(client, self._withdrawn)
+        self._name = name or own_name()
         self._grace = grace
         self._ack_wait = ack_wait
         self._held: set[Job] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[Any], UUID] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish what runs, within the grace, and give the rest back."""
         helpers = [
             asyncio.create_task(work())
-            for work in (self._pull, self._replies.run, self._logs.run, self._renew)
+            for work in (self._pull, self._withdrawals.run, self._replies.run, self._logs.run, self._renew)
         ]
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -96,6 +111,7 @@ class Worker:
             await asyncio.gather(stopping, *helpers, *self._tasks, return_exceptions=True)
 
     async def _pull(self) -> None:
+        await self._withdrawals.current()
         batches = cast("AsyncGenerator[list[Msg], None]", self._consumer.batches(room=self._room))
         async with contextlib.aclosing(batches):
             async for batch in batches:
@@ -121,7 +137,10 @@ class Worker:
         task.add_done_callback(self._tasks.discard)
 
     async def _perform(self, job: Job, command: Command, handler: Handler) -> None:
-        context = Context(command, log=self._logs.put)
+        context = Context(command, executor=self._name, log=self._logs.put)
+        if command.command_id in self._withdrawals:
+            self._reply(job, context, context.failed(cancelled(command)))
+            return
         try:
             outcome = await self._outcome(command, context, handler)
         except LeaseHeld as held:
@@ -130,27 +149,43 @@ class Worker:
             log.info("command passed over", action="command.passed", order=command.order_id)
             await self._drop(job)
         except LeaseLost:
-            # Another executor has the command now and will answer it.
-            await self._forget([job])
+            self._leave(job, context)
         except asyncio.CancelledError:
-            await self._give_back(job, None)
-            raise
+            if command.command_id not in self._withdrawals:
+                await self._give_back(job, None)
+                raise
+            self._reply(job, context, context.failed(cancelled(command)))
         else:
-            self._replies.put(Reply(job, self._answer(command, context, outcome)))
+            self._reply(job, context, outcome)
 
     async def _outcome(self, command: Command, context: Context, handler: Handler) -> Outcome:
         try:
             if handler.instant:
                 return await handler.run(command, context)
-            return await self._bounded(command, context, handler)
+            with self._stoppable(command):
+                return await self._bounded(command, context, handler)
         except StagewrightError as error:
-            return context.answer(CommandFailed, service=command.target, error=error.info)
+            return context.failed(error)
         except (LeaseHeld, LeaseLost, LeasePassed):
             raise
         except Exception as error:
-            return context.answer(
-                CommandFailed, service=command.target, error=unexpected(command, error).info
-            )
+            return context.failed(unexpected(command, error))
+
+    @contextlib.contextmanager
+    def _stoppable(self, command: Command) -> Iterator[None]:
+        """Withdrawing the command cancels this task, in here and nowhere else."""
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._running[task] = command.command_id
+        try:
+            yield
+        finally:
+            self._running.pop(task, None)
+
+    def _withdrawn(self, command: UUID) -> None:
+        for task in [task for task, running in self._running.items() if running == command]:
+            log.info("command withdrawn", action="command.withdrawn", command=str(command))
+            del self._running[task]
+            task.cancel()
 
     async def _bounded(self, command: Command, context: Context, handler: Handler) -> Outcome:
         """Within the command's time and, where the handler changes something, under its lease."""
@@ -169,45 +204,21 @@ class Worker:
         key = f"{command.environment}.{command.target or '_'}"
         return await self._leases.guard(key, context, timed, command.command_id)
 
-    def _answer(self, command: Command, context: Context, outcome: Outcome) -> Outgoing:
-        body = outcome.to_json()
-        if len(body) > MAX_OUTCOME:
-            outcome = context.answer(
-                CommandFailed, service=command.target, error=too_large(command, MAX_OUTCOME).info
-            )
-            body = outcome.to_json()
-        sealed = envelope(
-            outcome,
-            message_id=outcome_id(command.command_id),
-            source=SOURCE,
-            time=outcome.finished_at,
-            correlation_id=command.order_id,
-            causation_id=str(command.command_id),
-        )
-        subject = event_subject(command.stage, command.environment, command.order_id)
-        return Outgoing(subject, EVENTS, body, sealed)
+    def _reply(self, job: Job, context: Context, outcome: Outcome) -> None:
+        outgoing = answering(context.command, outcome)
+        if len(outgoing.body) > MAX_OUTCOME:
+            outgoing = answering(context.command, context.failed(too_large(context.command, MAX_OUTCOME)))
+        self._replies.put(Reply(job, outgoing))
 
     def _bury(self, job: Job, reason: str) -> None:
-        """Keep a message that is no command, as it came, where a person finds it."""
         log.error("malformed command", action="command.malformed", subject=job.msg.subject, reason=reason)
-        job.dead = True
-        sequence = job.msg.metadata.sequence.stream
-        sealed = DeadEnvelope(
-            id=str(derived_id("dead", EXECUTOR_COMMANDS.stream, sequence)),
-            type=header(job.msg.headers, "ce-type") or "unknown",
-            source=SOURCE,
-            time=rfc3339(utc_now()),
-            correlation_id=header(job.msg.headers, "correlation-id") or "",
-            causation_id=header(job.msg.headers, "ce-id") or "",
-            origin=job.msg.subject,
-            reason=reason,
-        )
-        self._replies.put(Reply(job, Outgoing("dead.commands", DEAD, job.msg.data, sealed)))
+        job.ending = "term"
+        self._replies.put(Reply(job, burying(job.msg, reason)))
 
     async def _stored(self, replies: Sequence[Reply[Job]]) -> None:
         with contextlib.suppress(NatsError):  # a lost acknowledgement means one more delivery
             for reply in replies:
-                await (reply.job.msg.term() if reply.job.dead else reply.job.msg.ack())
+                await reply.job.settle()
         await self._forget([reply.job for reply in replies])
 
     async def _drop(self, job: Job) -> None:
@@ -215,6 +226,12 @@ class Worker:
         with contextlib.suppress(NatsError):
             await job.msg.ack()
         await self._forget([job])
+
+    def _leave(self, job: Job, context: Context) -> None:
+        """Say that the lease was lost. Another executor has the message or will get it, and answers it."""
+        job.ending = "none"
+        self._held.discard(job)
+        self._reply(job, context, context.failed(lease_lost(context.command)))
 
     async def _give_back(self, job: Job, delay: float | None) -> None:
         with contextlib.suppress(NatsError):
