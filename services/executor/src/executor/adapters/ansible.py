@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 import structlog
 
 from executor.adapters import ansible_directory, ansible_process
-from executor.operators.ports import OnTask, Playbook, PlaybookResult, TaskProgress
-from stagewright.errors import Retryable, Terminal
+from executor.operators.ports import OnTask, Playbook, PlaybookResult, TaskProgress, by_hand
+from executor.tenure import TENURE
+from stagewright.errors import Retryable, StagewrightError, Terminal
 from stagewright.settings import Settings
 
 VaultTokens = Callable[[str, str], Awaitable[str]]
@@ -49,6 +50,9 @@ class AnsiblePlaybooks:
     async def run(self, playbook: Playbook, on_task: OnTask) -> PlaybookResult:
         """Run to the end; cancelling ends every process of the run before it returns.
 
+        Under a lease the run also ends by itself before the lease can be another's, whatever becomes of this
+        process.
+
         Raises:
             Terminal: `playbook.unknown`, `playbook.failed`.
             Retryable: `playbook.failed` where the task says so, `playbook.unreachable`, `playbook.timeout`,
@@ -56,14 +60,18 @@ class AnsiblePlaybooks:
         """
         file = self._file(playbook)
         token = await self._vault_tokens(*_subject(playbook))
-        with ansible_directory.private_directory(self._run_dir) as directory:
-            ansible_directory.prepare(directory, playbook, file, token)
-            report = _Report()
-            try:
-                await self._follow(directory, playbook, report, on_task)
-            finally:
-                kept = ansible_directory.keep(directory, self._runs, playbook, file, report.tasks)
-        return _outcome(playbook, report, kept)
+        kept, report = ansible_directory.place(self._runs, playbook.run_id), _Report()
+        try:
+            with ansible_directory.private_directory(self._run_dir) as directory:
+                ansible_directory.prepare(directory, playbook, file, token)
+                try:
+                    await self._follow(directory, playbook, report, on_task)
+                finally:
+                    ansible_directory.keep(directory, kept, playbook, file, report.tasks, report.end)
+            return _outcome(playbook, report, kept)
+        except StagewrightError as error:
+            error.run = by_hand(kept)
+            raise
 
     def _file(self, playbook: Playbook) -> Path:
         if not _RUN_ID.fullmatch(playbook.run_id):
@@ -79,8 +87,10 @@ class AnsiblePlaybooks:
 
     async def _follow(self, directory: Path, playbook: Playbook, report: _Report, on_task: OnTask) -> None:
         environment = ansible_directory.environment(directory, self._playbooks / "ansible.cfg")
-        errors = directory / "child.log"
-        process = await ansible_process.start(directory, environment, await self._prefix(), errors)
+        errors, tenure, prefix = directory / "child.log", TENURE.get(), await self._prefix()
+        until = tenure.until if tenure else None
+        process = await ansible_process.start(directory, environment, prefix, errors, until)
+        beating = asyncio.create_task(ansible_process.beat(process, tenure, until))
         try:
             async with asyncio.timeout(playbook.timeout):
                 await _read(process, report, on_task)
@@ -93,6 +103,7 @@ class AnsiblePlaybooks:
                 "See which task took the time; raise saga.stage_timeout if it needs it.",
             ) from None
         finally:
+            beating.cancel()
             await asyncio.shield(ansible_process.end(process))
             if report.end is None:
                 _log.warning("the run ended early", action="ansible.ended", run_id=playbook.run_id)

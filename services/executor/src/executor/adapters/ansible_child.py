@@ -1,4 +1,4 @@
-"""One playbook run, as a process of its own: `python -m executor.adapters.ansible_child DIRECTORY [--guard]`.
+"""One playbook run, as a process of its own: `… ansible_child DIRECTORY [--until=MOMENT] [--guard]`.
 
 Reads `DIRECTORY/run.json`, runs it by ansible-runner, and writes one JSON object a line to standard output:
 `{"task": {…}}` for each step of each task, and last `{"end": {…}}`. ansible-runner is not thread-safe, polls
@@ -7,21 +7,31 @@ own, that is killed.
 
 `--guard` is for machines without PID namespaces: the process becomes the reaper of all its descendants, so
 that none escapes its parent's search, and takes them with it when the executor dies.
+
+`--until` is a moment of the monotonic clock. Each line on standard input is a later one. When it has come,
+the process ends with everything below it: its executor was stopped, or lost its lease, and another may begin.
 """
 
+import argparse
 import ctypes
 import json
 import os
+import select
 import signal
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from executor.adapters.process_tree import kill_below
+
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LONGEST_TEXT = 2000
+_ENDING = threading.Event()
 _STATUSES = {
     "playbook_on_task_start": "started",
     "runner_on_ok": "ok",
@@ -103,6 +113,8 @@ def _progress(
 
 
 def _say(line: Mapping[str, Any]) -> None:
+    if _ENDING.is_set():
+        threading.Event().wait()  # what fails now was killed by us, and is no result
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
@@ -119,15 +131,35 @@ def _guard() -> None:
         _end_all()
 
 
+def _listen(until: float | None) -> None:
+    """Take standard input away from everything below, and watch it from a thread of its own."""
+    beats = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    threading.Thread(target=_watch, args=(beats, until), daemon=True).start()
+
+
+def _watch(beats: int, until: float | None) -> None:
+    """End everything when the moment has come, or when there is no executor any more."""
+    while until is None or time.monotonic() < until:
+        left = None if until is None else max(0.0, until - time.monotonic())
+        ready, _, _ = select.select([beats], [], [], left)
+        if ready:
+            # A pipe holds no more than this, and lines are written whole: the last one is complete.
+            said = os.read(beats, 65536).split()
+            if not said:
+                break
+            until = float(said[-1])
+    sys.stderr.write("The lease was not renewed in time: the run was ended.\n")
+    _end_all()
+
+
 def _end_all() -> None:
-    """Kill until nothing is left: what is being killed may still be starting others."""
-    while found := psutil.Process().children(recursive=True):
-        for process in found:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(found, timeout=1)
+    """In a PID namespace our end is everybody's."""
+    _ENDING.set()
+    if os.getpid() != 1:
+        kill_below(psutil.Process())
     os._exit(143)
 
 
@@ -150,7 +182,17 @@ def main(directory: Path) -> None:
     reporter.end(run.status, run.rc)
 
 
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--until", type=float)
+    parser.add_argument("--guard", action="store_true")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    if "--guard" in sys.argv[2:]:
+    arguments = _arguments()
+    if arguments.guard:
         _guard()
-    main(Path(sys.argv[1]))
+    _listen(arguments.until)
+    main(arguments.directory)

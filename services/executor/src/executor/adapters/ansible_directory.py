@@ -118,22 +118,47 @@ def environment(directory: Path, configuration: Path) -> dict[str, str]:
     }
 
 
-def keep(directory: Path, runs: Path, playbook: Playbook, file: Path, tasks: list[Mapping[str, Any]]) -> Path:
-    """Copy what holds no secret to `runs/<run id>`, with a `run.sh`; the oldest copies make room."""
-    kept = runs / playbook.run_id
-    shutil.rmtree(kept, ignore_errors=True)
-    kept.mkdir(parents=True, mode=0o700)
+def place(runs: Path, run_id: str) -> Path:
+    """A fresh directory for the kept copy: `runs/<run id>`, with a number where the same was run before."""
+    runs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    kept, number = runs / run_id, 1
+    while True:
+        try:
+            kept.mkdir(mode=0o700)
+        except FileExistsError:
+            number += 1
+            kept = runs / f"{run_id}-{number}"
+        else:
+            return kept
+
+
+def keep(
+    directory: Path,
+    kept: Path,
+    playbook: Playbook,
+    file: Path,
+    tasks: list[Mapping[str, Any]],
+    end: Mapping[str, Any] | None,
+) -> None:
+    """Copy what holds no secret, with a `run.sh`; the oldest copies make room.
+
+    `tasks.json` has each task's timing, `result.json` how it ended and the facts that the play handed back.
+    """
     variables = (directory / "variables.json").read_text()
-    write_private(kept / "variables.json", _CREDENTIALS.sub(r"\1", variables))
     places = inventory(playbook.server, Path("~/.ansible/tmp"))
-    write_private(kept / "inventory.json", json.dumps(places, indent=2))
-    write_private(kept / "tasks.json", json.dumps(tasks, indent=2))
     stdout = directory / "artifacts" / "run" / "stdout"
-    output = stdout.read_text(errors="replace") if stdout.is_file() else ""
-    write_private(kept / "output.log", _CREDENTIALS.sub(r"\1", output))
+    texts = {
+        "variables.json": variables,
+        "inventory.json": json.dumps(places, indent=2),
+        "tasks.json": json.dumps(tasks, indent=2),
+        "result.json": json.dumps(end, indent=2),
+        "output.log": stdout.read_text(errors="replace") if stdout.is_file() else "",
+    }
     errors = directory / "child.log"
     if errors.is_file() and errors.stat().st_size:
-        write_private(kept / "errors.log", _CREDENTIALS.sub(r"\1", errors.read_text(errors="replace")))
+        texts["errors.log"] = errors.read_text(errors="replace")
+    for name, text in texts.items():
+        write_private(kept / name, _CREDENTIALS.sub(r"\1", text))
     script = _RUN_SH.format(
         directory=kept,
         configuration=file.parent / "ansible.cfg",
@@ -142,8 +167,7 @@ def keep(directory: Path, runs: Path, playbook: Playbook, file: Path, tasks: lis
     )
     write_private(kept / "run.sh", script)
     (kept / "run.sh").chmod(0o700)
-    _make_room(runs)
-    return kept
+    _make_room(kept.parent)
 
 
 def _make_room(runs: Path) -> None:

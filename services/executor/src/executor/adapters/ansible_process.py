@@ -1,9 +1,8 @@
 """The child process of a run: started so that all of it can be ended, and ended so that nothing is left."""
 
 import asyncio
-import os
+import contextlib
 import shutil
-import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,9 @@ from pathlib import Path
 
 import psutil
 import structlog
+
+from executor.adapters.process_tree import kill, kill_below
+from executor.tenure import Tenure
 
 _log = structlog.get_logger(__name__)
 
@@ -21,7 +23,6 @@ _WAYS: tuple[tuple[str, ...], ...] = (
     ("unshare", "--user", "--map-root-user", *_NAMESPACE),
 )
 _LINE_LIMIT = 4 * 1024 * 1024
-_GONE_S = 5.0
 
 
 async def namespace() -> Sequence[str] | None:
@@ -44,20 +45,39 @@ async def namespace() -> Sequence[str] | None:
 
 
 async def start(
-    directory: Path, environment: Mapping[str, str], prefix: Sequence[str] | None, errors: Path
+    directory: Path,
+    environment: Mapping[str, str],
+    prefix: Sequence[str] | None,
+    errors: Path,
+    until: float | None,
 ) -> Process:
-    """Start the child for a prepared directory; it ends when this process does, however that ends."""
+    """Start the child for a prepared directory; it ends when this process does, however that ends.
+
+    `until` is the moment of the monotonic clock when it ends unless it is told a later one (`beat`).
+    """
     # The kernel sends the signal when the thread that started the child ends: start it from the main thread.
     setpriv = shutil.which("setpriv")
     deathsig = (setpriv, "--pdeathsig", "KILL", "--") if prefix and setpriv else ()
     guard = () if prefix else ("--guard",)
-    module = ("-m", "executor.adapters.ansible_child", str(directory), *guard)
+    ends = () if until is None else (f"--until={until!r}",)
+    module = ("-m", "executor.adapters.ansible_child", str(directory), *guard, *ends)
     with errors.open("wb") as stderr:
         return await asyncio.create_subprocess_exec(
             *deathsig, *(prefix or ()), sys.executable, *module,
-            stdin=DEVNULL, stdout=PIPE, stderr=stderr,
+            stdin=PIPE, stdout=PIPE, stderr=stderr,
             env=dict(environment), cwd=directory, limit=_LINE_LIMIT,
         )  # fmt: skip
+
+
+async def beat(process: Process, tenure: Tenure | None, known: float | None) -> None:
+    """Tell the child of every renewal after `known`, as long as it listens."""
+    if tenure is None or known is None or process.stdin is None:
+        return
+    with contextlib.suppress(ConnectionError):
+        while True:
+            known = await tenure.after(known)
+            process.stdin.write(f"{known!r}\n".encode())
+            await process.stdin.drain()
 
 
 async def end(process: Process) -> None:
@@ -68,32 +88,7 @@ async def end(process: Process) -> None:
 
 
 def _kill_tree(pid: int) -> None:
-    """Kill the descendants first: while the root lives, none of them can hide from the search.
-
-    In a PID namespace the first kill ends all; elsewhere the root is the reaper of all that is orphaned.
-    """
-    try:
-        root = psutil.Process(pid)
-        known = root.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return
-    while known:
-        for process in known:
-            _kill(process.pid)
-        _, left = psutil.wait_procs(known, timeout=_GONE_S)
-        known = left or _children(root)
-    _kill(pid)
-
-
-def _children(root: psutil.Process) -> list[psutil.Process]:
-    try:
-        return list(root.children(recursive=True))
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    """In a PID namespace one kill ends all; elsewhere the root is the reaper of all that is orphaned."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        kill_below(psutil.Process(pid))
+    kill(pid)
