@@ -8,7 +8,10 @@ from ansible.plugins.action import ActionBase
 
 
 class ActionModule(ActionBase):
-    """`of`: problems `{reason, resource, remedy, retryable}`, none of which holds a secret's value."""
+    """`of`: problems `{reason, resource, remedy, retryable}`, none of which holds a secret's value.
+
+    `result` is handed back where there are none: what a task under `no_log` found and could not say either.
+    """
 
     TRANSFERS_FILES = False
     _requires_connection = False
@@ -19,4 +22,5 @@ class ActionModule(ActionBase):
         for problem in self._task.args.get("of", []):
             if problem:
                 return {**result, **problem, "failed": True, "msg": problem["reason"]}
-        return {**result, "changed": False}
+        found = self._task.args.get("result")
+        return {**result, "changed": False, **({"result": found} if found else {})}

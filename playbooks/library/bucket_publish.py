@@ -8,19 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import boto3
-from ansible.module_utils.stagewright import step
+from ansible.module_utils.stagewright import step, storage
 from ansible.module_utils.stagewright.commands import Failure
 from ansible.module_utils.stagewright.places import ARGUMENTS, Place, link
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **ARGUMENTS,
@@ -41,7 +38,6 @@ TYPES = {
     ".map": "application/json",
     ".webmanifest": "application/json",
 }
-UPLOADS_AT_ONCE = 8
 
 
 def root_of(release: Path, kind: str) -> Path:
@@ -90,32 +86,14 @@ class Target:
     """One prefix of one bucket."""
 
     def __init__(self, parameters: dict[str, Any]) -> None:
-        s3 = parameters["s3"] or {}
-        if s3.get("credentials_file"):
-            os.environ["AWS_SHARED_CREDENTIALS_FILE"] = s3["credentials_file"]
-        config = Config(
-            connect_timeout=5,
-            read_timeout=30,
-            retries={"mode": "standard", "max_attempts": 3},
-            max_pool_connections=UPLOADS_AT_ONCE,
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={"addressing_style": "path"} if s3.get("endpoint") else None,
-        )
         self.bucket: str = parameters["bucket"]
         self.prefix = parameters["prefix"].strip("/") + "/"
-        self._s3 = boto3.client(
-            "s3", region_name=s3.get("region"), endpoint_url=s3.get("endpoint"), config=config
-        )
+        self._s3 = storage.client(parameters["s3"])
 
     def present(self) -> dict[str, str]:
         """Names under the prefix with their ETags."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix)
-        return {
-            one["Key"][len(self.prefix) :]: one["ETag"].strip('"')
-            for page in pages
-            for one in page.get("Contents", [])
-        }
+        found = storage.below(self._s3, self.bucket, self.prefix)
+        return {key[len(self.prefix) :]: tag for key, tag in found.items()}
 
     def put(self, name: str, body: bytes) -> None:
         """Write one object."""
@@ -123,8 +101,7 @@ class Target:
 
     def remove(self, names: list[str]) -> None:
         """Remove objects."""
-        for name in names:
-            self._s3.delete_object(Bucket=self.bucket, Key=self.prefix + name)
+        storage.remove(self._s3, self.bucket, [self.prefix + name for name in names])
 
     def record(self) -> dict[str, Any]:
         """What `deployed.json` says; empty where it says nothing."""
@@ -150,7 +127,7 @@ def publish(target: Target, wanted: dict[str, Path], record: dict[str, Any]) -> 
     ]
     pages = [name for name in differing if name.endswith(".html")]
     assets = [name for name in differing if name not in pages]
-    with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(storage.AT_ONCE) as pool:
         list(pool.map(lambda name: target.put(name, wanted[name].read_bytes()), assets))
     # A page names its assets: it comes after them, the first page last.
     for name in sorted(pages, key=lambda page: page == "index.html"):
@@ -173,8 +150,8 @@ def ensure(parameters: dict[str, Any]) -> dict[str, Any]:
     try:
         target = Target(parameters)
         uploaded, removed = publish(target, wanted, record)
-    except (ClientError, BotoCoreError) as error:
-        raise refused(error, parameters["bucket"]) from None
+    except storage.ERRORS as error:
+        raise storage.refused(error, parameters["bucket"]) from None
     link(place.current, Path("releases") / place.commit)
     place.prune()
     return {
@@ -182,21 +159,6 @@ def ensure(parameters: dict[str, Any]) -> dict[str, Any]:
         "detail": f"{uploaded} uploaded, {removed} removed",
         "result": {"health": "ready", "bucket": target.bucket, "prefix": target.prefix.rstrip("/")},
     }
-
-
-def refused(error: ClientError | BotoCoreError, bucket: str) -> Failure:
-    """What S3 says, in our words; without an answer from it, time may help."""
-    if not isinstance(error, ClientError):
-        return Failure(
-            f"S3 does not answer ({type(error).__name__}).", "Check its endpoint and the network.",
-            resource=f"bucket {bucket}", retryable=True,
-        )  # fmt: skip
-    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    return Failure(
-        f"S3 refused: {error.response['Error']['Code']}.",
-        "See that the bucket exists and the credentials may write to it.",
-        resource=f"bucket {bucket}", retryable=status >= 500 or status == 429,
-    )  # fmt: skip
 
 
 def main() -> None:

@@ -6,11 +6,11 @@ Answers `problem` instead of failing, because the task runs under `no_log`.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import psycopg
 from ansible.module_utils.stagewright import step
+from ansible.module_utils.stagewright.postgres import bad_name, connect, place_of, problem, unreachable
 from psycopg import sql
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -20,26 +20,11 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "password": {"type": "str", "required": False, "no_log": True},
 }
 
-NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-CONNECT_S = 5
 IS_OURS = """
     SELECT pg_catalog.pg_get_userbyid(datdba) = current_user
        AND NOT pg_catalog.has_database_privilege('public', datname, 'CONNECT')
     FROM pg_catalog.pg_database WHERE datname = %s"""
 UNIQUE = (psycopg.errors.DuplicateDatabase, psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation)
-
-
-def problem(resource: str, reason: str, remedy: str, *, retryable: bool = False) -> dict[str, Any]:
-    """What may be said aloud."""
-    return {"resource": resource, "reason": reason, "remedy": remedy, "retryable": retryable}
-
-
-def connect(server: dict[str, Any], user: str, password: str, database: str) -> psycopg.Connection[Any]:
-    """An autocommit connection: databases cannot be made inside a transaction."""
-    return psycopg.connect(
-        host=server["host"], port=server["port"], user=user, password=password, dbname=database,
-        connect_timeout=CONNECT_S, autocommit=True, application_name="stagewright",
-    )  # fmt: skip
 
 
 def is_ready(server: dict[str, Any], name: str, password: str) -> bool:
@@ -84,17 +69,14 @@ def make(administrator: psycopg.Connection[Any], server: dict[str, Any], name: s
 def ensure(parameters: dict[str, Any]) -> dict[str, Any]:
     """The module's answer."""
     server, name, password = parameters["server"], parameters["database"], parameters["password"]
-    if not NAME.fullmatch(name):
-        said = problem(
-            name, "The database's name is not plain.", "Use lower-case letters, digits and underscores."
-        )
+    if said := bad_name(name):
         return {"changed": False, "problem": said}
     if not password:
         said = problem("DB_PASSWORD", "The service has no secret DB_PASSWORD.", "Create its variables first.")
         return {"changed": False, "problem": said}
     if is_ready(server, name, password):
         return {"changed": False, "problem": None}
-    where = f"{server['host']}:{server['port']}"
+    where = place_of(server)
     try:
         with connect(server, server["user"], parameters["administrator_password"], "postgres") as connection:
             make(connection, server, name, password)
@@ -109,18 +91,6 @@ def ensure(parameters: dict[str, Any]) -> dict[str, Any]:
     except psycopg.Error as error:
         return {"changed": False, "problem": unreachable(where, error)}
     return {"changed": True, "problem": None}
-
-
-def unreachable(where: str, error: psycopg.Error) -> dict[str, Any]:
-    """Wrong credentials need a person; anything else may pass."""
-    if "authentication failed" in str(error):
-        return problem(
-            where, "The administrator's password is wrong.", "Correct database.password_path in the vault."
-        )
-    kind = error.sqlstate or type(error).__name__
-    return problem(
-        where, f"The database server failed ({kind}).", "See that it runs and is reachable.", retryable=True
-    )
 
 
 def main() -> None:

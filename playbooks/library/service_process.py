@@ -21,7 +21,7 @@ from typing import Any
 from ansible.module_utils.stagewright import dotenv, starting, step
 from ansible.module_utils.stagewright.commands import Failure, tail
 from ansible.module_utils.stagewright.places import ARGUMENTS, Place, link, read_json, write
-from ansible.module_utils.stagewright.supervision import Supervisor
+from ansible.module_utils.stagewright.supervision import supervisor_of
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **ARGUMENTS,
@@ -31,6 +31,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "supervisor": {"type": "str"},
     "node_bin": {"type": "str"},
     "launcher": {"type": "str", "required": True},
+    "restart": {"type": "bool", "default": False},
 }
 
 ANSWER_S = 10.0
@@ -42,30 +43,13 @@ STEP_S = 0.1
 UP = frozenset({"STARTING", "RUNNING"})
 
 
-def supervisor_of(configuration: str | None) -> Supervisor:
-    """The server's supervisor.
-
-    Raises:
-        Failure: it has none.
-    """
-    if configuration:
-        return Supervisor(Path(configuration))
-    raise Failure(
-        "The server has no supervisor.", "Set servers[].supervisor to supervisord's configuration.",
-        resource="supervisor",
-    )  # fmt: skip
-
-
 class Process:
     """The process of one release under one supervisor."""
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         self.parameters = parameters
         self.place = Place(parameters)
-        environment, service = parameters["environment_id"], parameters["service"]
-        # A hyphen in an id would make a-b + c and a + b-c one name; an underscore is in no id.
-        separator = "_" if "-" in environment + service else "-"
-        self.name = f"{environment}{separator}{service}"
+        self.name = self.place.program
         self.supervisor = supervisor_of(parameters["supervisor"])
         self.program = self.supervisor.programs / f"{self.name}.ini"
         self.fingerprint = self.place.root / ".running"
@@ -201,7 +185,8 @@ def ensure(parameters: dict[str, Any]) -> dict[str, Any]:
     program = process.program_text()
     digest = process.digest(program)
     runs = process.supervisor.state(process.name) == "RUNNING"
-    if not (runs and process.fingerprint.is_file() and process.fingerprint.read_text() == digest):
+    same = runs and process.fingerprint.is_file() and process.fingerprint.read_text() == digest
+    if parameters["restart"] or not same:
         return started(process, program, digest)
     changed = process.record()
     return {"changed": changed, "result": {"health": process.health(), "process": process.name}}

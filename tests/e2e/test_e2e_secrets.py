@@ -98,8 +98,9 @@ def where_none_may_be(whole: WholeStack) -> Iterator[Path]:
 
 def belongs(path: Path, scene: Scene) -> bool:
     """A service's own `.env`, readable by nobody else."""
-    home = scene.server.home / "environments" / scene.order.environment
-    return path.name == ".env" and path.is_relative_to(home) and path.stat().st_mode & 0o077 == 0
+    homes = [scene.server.home / tree / scene.order.environment for tree in ("environments", "fronts")]
+    own = any(path.is_relative_to(home) for home in homes)
+    return path.name == ".env" and own and path.stat().st_mode & 0o077 == 0
 
 
 def search_environments(whole: WholeStack, search: Search, scene: Scene) -> set[str]:

@@ -18,11 +18,14 @@ import pytest
 from embedded.mirrors import build_mirrors
 from executor.adapters.ansible import AnsiblePlaybooks
 from executor.adapters.vault import VaultSecrets
+from executor.operators.documents import deployment_document
 from executor.operators.ports import Playbook, PlaybookResult, TaskProgress
-from executor.operators.service import deployment_document
-from stagewright.contracts.commands import DeployService
+from executor.operators.service import Removal, ServiceOperator
+from executor.operators.world import World
+from stagewright.contracts.commands import DeployService, RemoveService
 from stagewright.contracts.work import Allocation, Deployable, Location, SecretRef
 from stagewright.settings import ExecutorSettings, GitSettings, ServerSettings, Settings
+from tests.support.executor_doubles import memory_world
 from tests.support.parts import (
     Postgres,
     fresh_layout,
@@ -86,6 +89,24 @@ class AnsibleWorld:
             timeout=120,
             run_id=str(command.command_id),
         )
+
+    def world(self) -> World:
+        """What operators act on; only the playbooks of it are real."""
+        return memory_world(self.settings, playbooks=self.playbooks)
+
+    async def remove(self, command: DeployService, **more: Any) -> Removal:
+        """Remove what was deployed, from the allocation that it was deployed on."""
+        removal = RemoveService(
+            command_id=uuid4(), order_id=more.pop("order_id", "order-2"), environment=command.environment,
+            service=command.service, allocation=command.allocation, **more,
+        )  # fmt: skip
+        self.tasks.clear()
+
+        async def on_task(progress: TaskProgress) -> None:
+            self.tasks.append(progress)
+
+        operator = ServiceOperator(removal.environment, removal.service, self.world())
+        return await operator.remove(removal, on_task)
 
     def service_dir(self, environment: str, service: str) -> Path:
         return self.server.home / "environments" / environment / service

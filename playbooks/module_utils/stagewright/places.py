@@ -1,6 +1,7 @@
 """Where things are on a server, and writing them so that nobody ever sees half of one.
 
-<home>/environments/<environment>/<service>/
+<home>/environments/<environment>/<service>/ of an API, <home>/fronts/<environment>/<service>/ of the builds of
+a front: a service that moves to the other block leaves the one and does not touch the other.
     releases/<commit>/      the source, its dependencies, `.env`, `.discovery.json`
     current                 a link to the release that runs
     repository.git/         what was fetched so far
@@ -10,6 +11,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -21,37 +23,80 @@ from typing import Any
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,39}")
 COMMIT = re.compile(r"[0-9a-f]{40,64}")
 RELEASES_KEPT = 3
+_TREES = {"api": "environments", "front": "fronts"}
 
-ARGUMENTS: dict[str, Any] = {
+HOME_ARGUMENTS: dict[str, Any] = {
     "home": {"type": "str", "required": True},
     "environment_id": {"type": "str", "required": True},
     "service": {"type": "str", "required": True},
-    "commit": {"type": "str", "required": True},
+    "block": {"type": "str", "choices": ["api", "front"], "default": "api"},
 }
 """What every module takes that works in a service's place."""
+ARGUMENTS: dict[str, Any] = {**HOME_ARGUMENTS, "commit": {"type": "str", "required": True}}
+"""The same, for those that work in one release."""
 
 
-class Place:
-    """The directories of one service, and of one release of it.
+class Home:
+    """The directories of one service, and the name of its process.
 
     Raises:
-        ValueError: an id or the commit is not plain; it would name another place.
+        ValueError: an id is not plain; it would name another place.
     """
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         environment, service = parameters["environment_id"], parameters["service"]
         if not (ID.fullmatch(environment) and ID.fullmatch(service)):
             raise ValueError("environment and service ids are letters, digits and hyphens")
-        if not COMMIT.fullmatch(parameters["commit"]):
-            raise ValueError("the commit is no full commit id")
-        self.commit: str = parameters["commit"]
+        # A hyphen in an id would make a-b + c and a + b-c one name; an underscore is in no id.
+        separator = "_" if "-" in environment + service else "-"
+        self.program = f"{environment}{separator}{service}"
         self.home = Path(parameters["home"])
-        self.root = self.home / "environments" / environment / service
+        self.root = self.home / _TREES[parameters.get("block", "api")] / environment / service
         self.releases = self.root / "releases"
-        self.release = self.releases / self.commit
         self.current = self.root / "current"
         self.logs = self.root / "logs"
         self.deployed = self.root / "deployed.json"
+
+    def remove(self) -> bool:
+        """Remove everything; False where nothing was.
+
+        It is moved aside first: half a release must never look like a whole one to a later deployment.
+
+        Raises:
+            OSError: something in it cannot be removed.
+        """
+        aside = self.root.with_name(f".{self.root.name}.removed")
+        there = [path for path in (aside, self.root) if path.exists()]
+        for path in there:
+            if path is self.root:
+                path.rename(aside)
+            shutil.rmtree(aside)
+        if there:
+            self._leave()
+        return bool(there)
+
+    def _leave(self) -> None:
+        """The environment's own directory goes with the last service."""
+        try:
+            self.root.parent.rmdir()
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
+                raise
+
+
+class Place(Home):
+    """One release of one service.
+
+    Raises:
+        ValueError: as for `Home`; the commit is not plain.
+    """
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        super().__init__(parameters)
+        if not COMMIT.fullmatch(parameters["commit"]):
+            raise ValueError("the commit is no full commit id")
+        self.commit: str = parameters["commit"]
+        self.release = self.releases / self.commit
 
     def prune(self) -> int:
         """Remove the oldest releases but the last ones and the one that runs; how many went."""

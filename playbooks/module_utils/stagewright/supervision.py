@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.module_utils.stagewright.commands import Failure
 
-BAD_NAME, NOT_RUNNING = 10, 70
+BAD_NAME, NOT_RUNNING, CANT_REREAD = 10, 70, 92
 STOPPED_STATES = frozenset({"STOPPED", "EXITED", "FATAL", "UNKNOWN"})
 _TIMEOUT_S = 30
 
@@ -104,3 +104,27 @@ class Supervisor:
         """Read the program files again and start this one."""
         self._call("reloadConfig")
         self._call("addProcessGroup", name)
+
+    def forget(self, name: str) -> bool:
+        """Stop a program for good: no start of supervisord brings it back. False where it knew none."""
+        program = self.programs / f"{name}.ini"
+        known = program.exists() or self.state(name) is not None
+        program.unlink(missing_ok=True)
+        self.remove(name)
+        # What cannot be read again is another program's file, and its deployment's to mend.
+        self._call("reloadConfig", ignored=(CANT_REREAD,))
+        return known
+
+
+def supervisor_of(configuration: str | None) -> Supervisor:
+    """The server's supervisor.
+
+    Raises:
+        Failure: it has none.
+    """
+    if configuration:
+        return Supervisor(Path(configuration))
+    raise Failure(
+        "The server has no supervisor.", "Set servers[].supervisor to supervisord's configuration.",
+        resource="supervisor",
+    )  # fmt: skip
