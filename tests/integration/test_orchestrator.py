@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.domain.facts import HealthObserved
 from orchestrator.store.event_store import Append, EventStore
-from stagewright.contracts.base import STAGES, Stage
+from stagewright.contracts.base import CLEANING, STAGES, Stage
 from stagewright.contracts.commands import Command
-from stagewright.contracts.events import Outcome
+from stagewright.contracts.events import HealthObserved, Outcome
 from stagewright.messaging.topology import COMMANDS, DEAD, EVENTS, ORDERS
 from tests.support.eventually import eventually
 from tests.support.orchestrating import Bench, orchestrating
 from tests.support.parts import NatsServer, fresh_layout, run_nats
-from tests.support.saga import Reality, an_order, failure, outcome, received
+from tests.support.saga import Reality, a_drop, an_order, failure, outcome, received
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ async def test_an_order_goes_through_all_stages(bench: Bench) -> None:
     assert await ended(bench) == "succeeded"
     view = await bench.show()
     assert [(stage["stage"], stage["status"], stage["attempts"]) for stage in view["stages"]] == [
-        (stage.value, "succeeded", 1) for stage in STAGES
+        (stage.value, "succeeded", 1) for stage in STAGES if stage not in CLEANING
     ]
     assert {service["id"]: service["decision"] for service in view["services"]} == {
         "6": "create",
@@ -69,9 +68,11 @@ async def test_the_environment_shows_what_runs_by_reference(bench: Bench) -> Non
         3000,
         bench.reality.commit("6"),
     )
-    assert service["secrets"] == [
-        {"name": "DB_PASSWORD", "path": "environments/3/services/6/DB_PASSWORD", "version": 1}
-    ]
+    assert service["secrets"][-1] == {
+        "name": "DB_PASSWORD",
+        "path": "environments/3/services/6/DB_PASSWORD",
+        "version": 1,
+    }
 
 
 async def test_events_of_an_order_are_listed_from_every_stream(bench: Bench) -> None:
@@ -152,8 +153,8 @@ async def test_a_terminal_error_fails_the_order_and_says_why(bench: Bench) -> No
 
 async def test_an_outcome_that_does_not_fit_fails_its_order_and_frees_the_environment(bench: Bench) -> None:
     bench.answer = lambda command, reality: (
-        outcome(command, reality).model_copy(update={"allocations": ()})
-        if command.stage is Stage.ALLOCATE_RESOURCES and command.order_id == "o1"
+        outcome(command, reality).model_copy(update={"services": ()})
+        if command.stage is Stage.INSPECT and command.order_id == "o1"
         else outcome(command, reality)
     )
     await bench.send(received())
@@ -175,14 +176,19 @@ async def test_killed_at_any_stage_the_order_ends_and_nothing_is_commanded_twice
             return None
         return outcome(command, reality)
 
+    order_id = "o1"
+    if stage in CLEANING:
+        order_id = "o2"
+        await bench.send(received())
+        assert await ended(bench) == "succeeded"
     bench.answer = hold
-    await bench.send(received())
+    await bench.send(received(order_id, a_drop() if stage in CLEANING else None))
     await eventually(lambda: held)
     await bench.kill()
     await bench.reply(outcome(held[0], bench.reality))
     await bench.start()
-    assert await ended(bench) == "succeeded"
-    events = (await bench.query("orders.events", order_id="o1"))["events"]
+    assert await ended(bench, order_id) == "succeeded"
+    events = (await bench.query("orders.events", order_id=order_id))["events"]
     commands = Counter(event["body"]["command_id"] for event in events if event["body"].get("started_at"))
     assert set(commands.values()) == {1}, "each command has one outcome"
     versions: dict[str, list[int]] = {}
@@ -266,7 +272,7 @@ async def test_another_writer_is_noticed_and_the_decision_made_again(bench: Benc
     await ended(bench)
     store = EventStore.open("", tmp_path)
     taken = len(store.load("environment/3")) + 1
-    foreign = HealthObserved(order_id="o1", service="6", health="incomplete")
+    foreign = HealthObserved(order_id="o1", environment="3", service="6", health="incomplete")
     store.append([Append("environment/3", taken, foreign, "2026-01-01T00:00:00.000000Z", "somebody")])
     store.close()
     await bench.send(received("o2"))

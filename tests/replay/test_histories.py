@@ -19,7 +19,7 @@ from orchestrator.projections.views import environment_view, order_view
 from orchestrator.store.codec import TYPES, decode, encode
 from stagewright.clock import rfc3339
 from stagewright.contracts.commands import AllocateResources, ConfigureEnvironment, DeployService
-from tests.support.saga import Saga, an_order, failure, outcome, received
+from tests.support.saga import Saga, a_drop, an_order, failure, outcome, received
 
 HISTORIES = Path(__file__).parent / "histories"
 FILES = sorted(HISTORIES.glob("*.jsonl"))
@@ -75,6 +75,27 @@ def a_life() -> Saga:
     saga.until(DeployService, "o4")
     while not saga.order("o4").ended:
         saga.answer(order_id="o4", how=lambda command, _: failure(command)).pass_time(200)
+    return _and_its_end(saga)
+
+
+def _and_its_end(saga: Saga) -> Saga:
+    """What people do, what comes too late, what is reversed, and the drop of everything."""
+    saga.reality.health["6"] = "incomplete"
+    saga.ask("retry", "o4").finish("o4").pass_time(1).answer(order_id="o4")
+    saga.reality.health["6"] = "ready"
+    saga.pass_time(5).answer(order_id="o4")
+    saga.when(received("o5", an_order(s6={"path": "/x"}, more={"require_approval": True}))).answer(
+        order_id="o5"
+    )
+    saga.ask("pause", "o5").ask("approve", "o5").ask("resume", "o5")
+    late = saga.outstanding("o5")[0]
+    saga.pass_time(1000).when(outcome(late, saga.reality)).pass_time(60)
+    saga.when(received("o6")).ask("cancel", "o6").finish("o5")
+    saga.when(received("o7", an_order(without="s7", s6={"path": "/y"}, more={"on_failure": "revert"})))
+    saga.until(DeployService, "o7")
+    saga.ask("cancel", "o7", why="a change of mind")
+    saga.answer(order_id="o7", how=lambda command, _: failure(command, kind="terminal")).finish("o7")
+    saga.when(received("o8", a_drop())).finish("o8")
     return saga
 
 

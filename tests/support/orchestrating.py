@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.errors import NoRespondersError
 
 from stagewright.contracts.commands import ALL_COMMANDS, Command
+from stagewright.contracts.control import ControlReply, ControlRequest, Verb, control_subject
 from stagewright.contracts.events import Outcome
 from stagewright.contracts.orders import OrderReceived
 from stagewright.ids import outcome_id
@@ -85,6 +86,12 @@ class Bench:
         """Ask `queries.<name>`."""
         reply = await self.person.request(f"queries.{name}", json.dumps(body).encode(), timeout=2)
         return json.loads(reply.data)
+
+    async def ask(self, verb: Verb, order_id: str = "o1", *, by: str = "bob", **more: str) -> ControlReply:
+        """Ask `control.orders.<verb>`."""
+        body = ControlRequest(order_id=order_id, by=by, **more).model_dump_json().encode()
+        reply = await self.person.request(control_subject(verb), body, timeout=2)
+        return ControlReply.model_validate_json(reply.data)
 
     async def send(self, message: OrderReceived) -> None:
         """Publish an order as order-intake does."""

@@ -132,7 +132,7 @@ class Reality:
     generation: dict[str, int] = field(default_factory=dict)
     health: dict[str, Health] = field(default_factory=dict)
     running: dict[tuple[str, str], tuple[Allocation, str]] = field(default_factory=dict)
-    places: set[tuple[str, Allocation]] = field(default_factory=set)
+    places: set[tuple[str, str, str | None]] = field(default_factory=set)
     buckets: set[str] = field(default_factory=set)
     secrets: dict[str, int] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
@@ -158,7 +158,12 @@ class Reality:
             "routes": list(self.routes.get(environment, ())),
             "buckets": [name for name in self.buckets if name.endswith(f"-{environment}")],
         }
-        return {name: value for name, value in found.items() if value}
+        return {name: sorted(value, key=str) for name, value in found.items() if value}
+
+
+def place_of(environment: str, allocation: Allocation) -> tuple[str, str, str | None]:
+    """Where something of a service is: another port of a server is the same process."""
+    return environment, allocation.service, allocation.server or allocation.bucket
 
 
 def base_of(command: Command, **more: Any) -> dict[str, Any]:
@@ -200,7 +205,7 @@ def outcome(command: Command, reality: Reality) -> Outcome:
             return VariablesCreated(**base, services=tuple(_secrets(command, reality)))
         case DeployService():
             reality.running[name, command.service.id] = (command.allocation, command.commit)
-            reality.places.add((name, command.allocation))
+            reality.places.add(place_of(name, command.allocation))
             reality.deployments.append(command.service.id)
             health = reality.health.get(command.service.id, "ready")
             return ServiceDeployed(**base, service=command.service.id, commit=command.commit, health=health)
@@ -216,7 +221,7 @@ def _taken_away(command: Command, reality: Reality, base: dict[str, Any]) -> Out
         case RemoveService():
             if reality.running.get((name, command.service.id), (None, ""))[0] == command.allocation:
                 del reality.running[name, command.service.id]
-            reality.places.discard((name, command.allocation))
+            reality.places.discard(place_of(name, command.allocation))
             return ServiceRemoved(**base, service=command.service.id)
         case ReleaseResources():
             reality.buckets -= set(command.buckets)

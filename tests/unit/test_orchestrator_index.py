@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.projections.index import Index, OrderRow
 
-ROW = OrderRow("o1", 1, "3", "update", "planned", "2026-01-01T00:00:00Z", None)
+ROW = OrderRow("o1", 1, "3", "update", "planned", "2026-01-01T00:00:00Z", None, "apply", True)
 
 
 def filled(path: Path) -> None:

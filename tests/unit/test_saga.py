@@ -12,7 +12,7 @@ from orchestrator.domain.facts import (
     RetryScheduled,
     ServiceRecorded,
 )
-from orchestrator.domain.policies import Policy
+from orchestrator.domain.policies import Policy, Rule
 from orchestrator.domain.server import ServerState
 from orchestrator.domain.world import server_stream
 from stagewright.contracts.base import STAGES
@@ -57,7 +57,7 @@ def test_the_inspection_leads_to_the_plan_and_the_first_stage() -> None:
 def test_all_stages_run_in_their_order_and_each_service_has_its_command() -> None:
     saga = Saga().when(received()).finish()
     commands = [change.event for change in saga.log if isinstance(change.event, Command)]
-    assert list(dict.fromkeys(command.stage for command in commands)) == list(STAGES)
+    assert list(dict.fromkeys(command.stage for command in commands)) == list(STAGES[:6])
     assert [c.service.id for c in commands if isinstance(c, DeployService)] == ["6", "7", "8"]
     assert saga.order().status == "succeeded"
 
@@ -74,7 +74,9 @@ def test_the_environment_knows_what_was_deployed() -> None:
     saga = Saga().when(received()).finish()
     environment = saga.environment()
     assert isinstance(environment, EnvironmentState)
-    assert {name: entry.commit for name, entry in environment.services.items()} == saga.reality.running
+    assert {("3", name): entry.commit for name, entry in environment.services.items()} == {
+        place: commit for place, (_, commit) in saga.reality.running.items()
+    }
     assert environment.domains == ("api-3.example.com", "www-3.example.com")
     assert {(route.domain, route.path) for route in environment.routes} == {
         ("api-3.example.com", "/core"),
@@ -108,7 +110,7 @@ def test_a_new_commit_updates_that_service_alone() -> None:
 
 def test_a_service_that_is_gone_is_deployed_again() -> None:
     saga = Saga().when(received()).finish()
-    del saga.reality.running["6"]
+    del saga.reality.running["3", "6"]
     saga.when(received("o2")).answer(order_id="o2")
     line = next(line for line in saga.order("o2").decisions if line.service == "6")
     assert line.decision == "update"
@@ -157,7 +159,7 @@ def test_a_retryable_failure_is_tried_again_when_its_time_has_come() -> None:
 
 
 def test_retries_end() -> None:
-    saga = Saga(Policy(max_attempts=2)).when(received())
+    saga = Saga(Policy(rule=Rule(max_attempts=2))).when(received())
     saga.when(failure(saga.until(ConfigureEnvironment))).pass_time(60)
     saga.when(failure(saga.outstanding()[0])).then(
         CommandFailed, PieceGivenUp, OrderEnded, EnvironmentReleased
@@ -251,7 +253,7 @@ def test_a_port_taken_during_deployment_goes_back_to_allocation_and_tells_the_pe
     saga.then(CommandFailed, PortOccupied, RetryScheduled)
     saga.pass_time(60).then(RetryScheduled)  # the others still run
     saga.when(outcome(two, saga.reality)).when(outcome(three, saga.reality))
-    saga.pass_time(60).then(PortLeased, AllocateResources)
+    saga.pass_time(60).then(PortLeased, AllocationsRecorded, AllocateResources)
     again = saga.until(DeployService)
     assert isinstance(again, DeployService)
     assert again.attempt == 2
@@ -312,5 +314,5 @@ def test_variables_and_deployments_get_references_only() -> None:
     saga.until(CreateVariables)
     command = saga.until(DeployService)
     assert isinstance(command, DeployService)
-    assert [ref.name for ref in command.secrets] == ["DB_PASSWORD"]
+    assert [ref.name for ref in command.secrets] == ["DB_DATABASE", "DB_USERNAME", "DB_PASSWORD"]
     assert {location.service for location in command.discovery} == {"6", "7"}

@@ -1,74 +1,12 @@
-"""What holds whatever the executors do, in whatever order their answers come."""
-
-import random
+"""What holds of plans, whatever was ordered before."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.domain.facts import PortLeased
-from orchestrator.domain.plan import plan
-from orchestrator.domain.world import evolve, initial
-from stagewright.clock import rfc3339
-from stagewright.contracts.commands import DeployService
-from stagewright.contracts.events import EnvironmentInspected, Outcome
-from tests.support.saga import Saga, an_order, failure, outcome, received
-
-
-def chaos(saga: Saga, orders: list[str], rng: random.Random) -> None:
-    """Answer outstanding commands in any order, sometimes twice, late, or with a failure."""
-    sent: list[Outcome] = []
-    for _ in range(2000):
-        waiting = [command for order in orders for command in saga.outstanding(order)]
-        if not waiting:
-            saga.pass_time(120)
-            if not any(saga.outstanding(order) for order in orders):
-                return
-            continue
-        command = rng.choice(waiting)
-        roll = rng.random()
-        if roll < 0.1:
-            reply = failure(command)
-        elif roll < 0.12 and isinstance(command, DeployService) and command.allocation.port:
-            place = f"{command.allocation.server}:{command.allocation.port}"
-            reply = failure(command, code="port.occupied", resource=place)
-        elif roll < 0.14:
-            reply = failure(command, kind="terminal")
-        else:
-            reply = outcome(command, saga.reality)
-        sent.append(reply)
-        saga.when(reply)
-        if rng.random() < 0.3:
-            saga.when(rng.choice(sent))
-        if rng.random() < 0.1:
-            saga.when(received(rng.choice(orders), an_order(rng.choice(["3", "4"]))))
-    raise AssertionError("the orders did not end")
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.integers(0, 2**32))
-def test_every_order_ends_and_folding_afresh_gives_the_same(seed: int) -> None:
-    rng = random.Random(seed)
-    saga = Saga()
-    orders = [f"o{number}" for number in range(6)]
-    for number, order in enumerate(orders):
-        saga.when(received(order, an_order("3" if number % 2 else "4")))
-    chaos(saga, orders, rng)
-    assert all(saga.order(order).ended for order in orders)
-    fresh = {}
-    for change in saga.log:
-        state = fresh.get(change.stream) or initial(change.stream)
-        fresh[change.stream] = evolve(change.stream, state, change.event, rfc3339(saga.now))
-    assert {stream: state for stream, state in fresh.items() if stream.startswith("environment")} == {
-        stream: state for stream, state in saga.states.items() if stream.startswith("environment")
-    }
-    leases = [
-        (change.event.server, change.event.port)
-        for change in saga.log
-        if isinstance(change.event, PortLeased)
-    ]
-    assert len(leases) == len(set(leases))
-    issued = [change.event.command_id for change in saga.log if isinstance(change.event, DeployService)]
-    assert len(issued) == len(set(issued))
+from orchestrator.domain.plan import observed, plan
+from stagewright.contracts.events import EnvironmentInspected
+from stagewright.contracts.orders import Order
+from tests.support.saga import Saga, a_drop, an_order, received
 
 
 @settings(max_examples=100, deadline=None)
@@ -90,7 +28,7 @@ def test_planning_after_applying_gives_all_unchanged(
     now = inspected.model_copy(
         update={
             "services": tuple(
-                entry.model_copy(update={"running": saga.reality.running[entry.service]})
+                entry.model_copy(update={"running": saga.reality.running["3", entry.service][1]})
                 for entry in inspected.services
             )
         }
@@ -98,5 +36,44 @@ def test_planning_after_applying_gives_all_unchanged(
     services = sorted(order.api.services, key=lambda spec: sequence.index(spec.id))
     shuffled = order.model_copy(update={"api": order.api.model_copy(update={"services": tuple(services)})})
     for variant in (order, shuffled):
-        lines = plan(variant, saga.environment(), now)
-        assert {line.decision for line in lines} == {"unchanged"}
+        found = plan(variant, saga.environment(), observed(now), saga.policy.servers)
+        assert not found.changes, found
+
+
+orders = st.builds(
+    an_order,
+    without=st.sampled_from(["", "s6", "s7"]),
+    s6=st.fixed_dictionaries(
+        {"path": st.sampled_from(["/core", "/a"]), "type": st.sampled_from(["node", "python"])}
+    ),
+    s7=st.fixed_dictionaries({"path": st.sampled_from(["/", "/b"]), "roles": st.sampled_from([[], ["x"]])}),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(orders, min_size=1, max_size=4))
+def test_the_plan_of_a_drop_leaves_nothing(sequence: list[Order]) -> None:
+    saga = Saga()
+    for number, order in enumerate(sequence):
+        saga.when(received(f"o{number}", order)).finish(f"o{number}")
+    there = set(saga.environment().services)
+    saga.when(received("drop", a_drop())).finish("drop")
+    assert {line.service for line in saga.order("drop").decisions} == there
+    assert {line.decision for line in saga.order("drop").decisions} == {"drop"}
+    assert saga.environment().empty
+    assert saga.reality.left("3") == {}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(orders, min_size=1, max_size=3), orders)
+def test_the_sequence_of_services_does_not_matter(before: list[Order], order: Order) -> None:
+    saga = Saga()
+    for number, one in enumerate(before):
+        saga.when(received(f"o{number}", one)).finish(f"o{number}")
+    assert order.api is not None
+    turned = order.api.model_copy(update={"services": order.api.services[::-1]})
+    saga.when(received("p1", order, purpose="plan")).answer(order_id="p1")
+    saga.when(received("p2", order.model_copy(update={"api": turned}), purpose="plan")).answer(order_id="p2")
+    one, two = saga.order("p1"), saga.order("p2")
+    assert {line.service: line for line in one.decisions} == {line.service: line for line in two.decisions}
+    assert one.environment_decision == two.environment_decision

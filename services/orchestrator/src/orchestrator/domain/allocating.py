@@ -2,18 +2,19 @@
 
 import re
 
-from orchestrator.domain.facts import PortLeased, PortReleased
+from orchestrator.domain import plan
+from orchestrator.domain.facts import AllocationsRecorded, PortLeased, PortReleased
 from orchestrator.domain.order import OrderState
 from orchestrator.domain.policies import Policy
 from orchestrator.domain.server import FIRST_PORT, Tenant, free_port
-from orchestrator.domain.world import Draft, server_stream
+from orchestrator.domain.world import Draft, environment_stream, server_stream
 from stagewright.contracts.work import Allocation
 from stagewright.errors import Terminal
 from stagewright.ids import derived_id
 
 
 def allocate(draft: Draft, state: OrderState, policy: Policy) -> tuple[Allocation, ...]:
-    """Every service's allocation: the one it has, or a new one with its port leased in the same decision."""
+    """Every service's allocation: the one it has, or a new one, leased and recorded in the same decision."""
     order = state.wanted
     held = draft.environment(order.environment).allocations
     result = []
@@ -26,7 +27,25 @@ def allocate(draft: Draft, state: OrderState, policy: Policy) -> tuple[Allocatio
         else:
             bucket = _bucket(policy.bucket_prefix, order.environment)
             result.append(Allocation(service=spec.id, bucket=bucket, prefix=spec.id))
+    _record(draft, state, result)
     return tuple(result)
+
+
+def _record(draft: Draft, state: OrderState, decided: list[Allocation]) -> None:
+    """From now on these places are the services', whatever becomes of making them true."""
+    order = state.wanted
+    held = draft.environment(order.environment).allocations
+    news = {one.service: one for one in decided if held.get(one.service) != one}
+    tenants = [plan.deployable(block, spec) for block, spec in order.services if spec.id in news]
+    if news:
+        draft.add(
+            environment_stream(order.environment),
+            AllocationsRecorded(
+                order_id=state.order_id,
+                allocations=tuple(news[one.id] for one in tenants),
+                tenants=tuple(tenants),
+            ),
+        )
 
 
 def still_good(draft: Draft, known: Allocation, api: bool, policy: Policy) -> bool:

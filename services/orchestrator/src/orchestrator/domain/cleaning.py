@@ -16,7 +16,7 @@ from stagewright.contracts.commands import (
     ReleaseResources,
     RemoveService,
 )
-from stagewright.contracts.work import Allocation, DnsRecord
+from stagewright.contracts.work import DnsRecord
 
 if TYPE_CHECKING:
     from orchestrator.domain.stages import Step
@@ -61,7 +61,7 @@ def undone(step: "Step") -> Iterable[Tenant]:
 
 def release(step: "Step", *, undo: bool = False) -> Sequence[Command]:
     """Everything that was freed, in one command."""
-    freed = _with_untold(step) if undo else step.environment.freed
+    freed = step.environment.freed
     if not freed:
         return []
     used = {one.bucket for one in step.environment.allocations.values()}
@@ -71,13 +71,6 @@ def release(step: "Step", *, undo: bool = False) -> Sequence[Command]:
             **step.base(Stage.RELEASE_RESOURCES, undo=undo), allocations=freed, buckets=tuple(buckets)
         )
     ]
-
-
-def _with_untold(step: "Step") -> tuple[Allocation, ...]:
-    """Also what was leased and never answered for."""
-    known = step.environment
-    kept = {*known.allocations.values(), *known.freed}
-    return known.freed + tuple(one for one in step.state.allocated if one not in kept)
 
 
 def delete_variables(step: "Step", *, paths: Iterable[str] = (), undo: bool = False) -> Sequence[Command]:

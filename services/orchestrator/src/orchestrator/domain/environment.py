@@ -21,7 +21,16 @@ from orchestrator.domain.facts import (
 )
 from stagewright.contracts.base import Message
 from stagewright.contracts.events import HealthObserved
-from stagewright.contracts.work import Allocation, Deployable, DnsRecord, Health, Route, SecretRef
+from stagewright.contracts.work import (
+    OWN_VARIABLES,
+    Allocation,
+    Deployable,
+    DnsRecord,
+    Health,
+    Route,
+    SecretRef,
+    own_variable_path,
+)
 
 Peers = tuple[tuple[str, tuple[str, ...]], ...]
 """Which services with which roles a service was told of, sorted by id."""
@@ -193,7 +202,9 @@ def _dropped(state: EnvironmentState, event: ServiceDropped) -> EnvironmentState
     if state.allocations.get(name) != event.allocation:
         left = tuple(one for one in state.leftovers if one.allocation != event.allocation)
         return state._replace(leftovers=left, freed=freed)
-    own = {ref.path for ref in state.secrets.get(name, ()) if is_own(ref.path)}
+    # All that may be there: what was made may never have been told.
+    names = OWN_VARIABLES[state.tenants[name].block]
+    own = {own_variable_path(state.environment, name, variable) for variable in names}
     return state._replace(
         services=_less(state.services, name),
         allocations=_less(state.allocations, name),

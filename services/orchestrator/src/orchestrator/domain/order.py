@@ -34,7 +34,7 @@ from stagewright.contracts.events import (
     ServiceDeployed,
 )
 from stagewright.contracts.orders import Order, OrderReceived, Purpose
-from stagewright.contracts.work import Allocation, Health
+from stagewright.contracts.work import Health
 from stagewright.errors import ErrorInfo
 
 Status = Literal["unknown", "received", "planned", "running"] | EndStatus
@@ -82,7 +82,6 @@ class OrderState(NamedTuple):
     inspected: EnvironmentInspected | None = None
     plan: OrderPlanned | None = None
     health: Mapping[str, Health] = _NONE
-    allocated: tuple[Allocation, ...] = ()
     touched: frozenset[str] = frozenset()
     deployed: frozenset[str] = frozenset()
     approval: ApprovalRequested | None = None
@@ -210,7 +209,9 @@ def _turned(state: OrderState, event: Message) -> OrderState:
         case OrderCancelled():
             return state._replace(cancelled=event, retries={}, paused=False)
         case ReversalBegun():
-            return state._replace(undoing=event.error, error=None, retries={}, undo_stage=None)
+            return state._replace(
+                undoing=event.error, error=None, retries={}, undo_stage=None, paused=False
+            )
         case OrderRetried():
             return _retried(state, event)
         case ProbeScheduled():
@@ -271,7 +272,7 @@ def _commanded(state: OrderState, command: Command, at: str) -> OrderState:
     )
     if isinstance(command, AllocateResources):
         # Services that moved change what their peers are told: what was deployed before is so no more.
-        return changed._replace(allocated=command.allocations, deployed=frozenset())
+        return changed._replace(deployed=frozenset())
     if isinstance(command, DeployService):
         return changed._replace(touched=state.touched | {command.service.id})
     return changed

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
-from orchestrator.domain import allocating, plan
+from orchestrator.domain import allocating
 from orchestrator.domain.environment import EnvironmentState
 from orchestrator.domain.facts import (
-    AllocationsRecorded,
     AllocationsReleased,
     DomainsRecorded,
     RecordsRemoved,
@@ -15,11 +14,9 @@ from orchestrator.domain.facts import (
     ServiceDropped,
     ServiceRecorded,
 )
-from orchestrator.domain.order import OrderState
 from orchestrator.domain.world import Draft, environment_stream
 from stagewright.contracts.base import Message
 from stagewright.contracts.commands import (
-    AllocateResources,
     Command,
     ConfigureEnvironment,
     DeconfigureEnvironment,
@@ -32,7 +29,6 @@ from stagewright.contracts.events import (
     EnvironmentConfigured,
     EnvironmentDeconfigured,
     Outcome,
-    ResourcesAllocated,
     ResourcesReleased,
     RoutesUpdated,
     ServiceDeployed,
@@ -55,15 +51,12 @@ def record(draft: Draft, command: Command, outcome: Outcome) -> None:
 
 def _facts(draft: Draft, command: Command, outcome: Outcome) -> Iterator[Message]:
     known = draft.environment(outcome.environment)
-    state = draft.order(outcome.order_id)
     match command, outcome:
         case ConfigureEnvironment(), EnvironmentConfigured():
             if known.records != outcome.records or known.domains != command.domains:
                 yield DomainsRecorded(
                     order_id=outcome.order_id, domains=command.domains, records=outcome.records
                 )
-        case AllocateResources(), ResourcesAllocated():
-            yield from _allocations(known, state, outcome)
         case DeployService(), ServiceDeployed():
             yield _service(command, outcome)
         case RemoveService(), ServiceRemoved():
@@ -97,19 +90,6 @@ def _of_whole_environment(known: EnvironmentState, outcome: Outcome) -> Iterator
                 yield RoutesRecorded(
                     order_id=outcome.order_id, routes=outcome.routes, maintenance=outcome.maintenance
                 )
-
-
-def _allocations(
-    known: EnvironmentState, state: OrderState, outcome: ResourcesAllocated
-) -> Iterator[Message]:
-    news = {
-        entry.service: entry for entry in outcome.allocations if known.allocations.get(entry.service) != entry
-    }
-    tenants = tuple(plan.deployable(block, spec) for block, spec in state.wanted.services if spec.id in news)
-    if news:
-        yield AllocationsRecorded(
-            order_id=outcome.order_id, allocations=tuple(news[one.id] for one in tenants), tenants=tenants
-        )
 
 
 def _service(command: DeployService, outcome: ServiceDeployed) -> ServiceRecorded:

@@ -8,7 +8,7 @@ made is not brought back by itself.
 from collections.abc import Callable, Mapping, Sequence
 
 from orchestrator.domain import allocating, cleaning
-from orchestrator.domain.environment import EnvironmentState, is_own
+from orchestrator.domain.environment import EnvironmentState
 from orchestrator.domain.facts import AllocationsRecorded
 from orchestrator.domain.order import OrderState
 from orchestrator.domain.policies import Policy
@@ -105,16 +105,14 @@ def _deploy(step: Step) -> Sequence[Command]:
 
 def _delete(step: Step) -> Sequence[Command]:
     """What the order made, or may have made when it was stopped; never a version of before."""
-    if Stage.CREATE_VARIABLES not in step.state.stages:
-        return []
     before = {ref.path for refs in _base(step).secrets.values() for ref in refs}
-    recorded = {ref.path for refs in step.environment.secrets.values() for ref in refs if is_own(ref.path)}
-    possible_ = {
+    own = {
         own_variable_path(step.order.environment, spec.id, name)
         for block, spec in step.order.services
         for name in OWN_VARIABLES[block]
     }
-    return cleaning.delete_variables(step, paths=(recorded | possible_) - before, undo=True)
+    made = own - before if Stage.CREATE_VARIABLES in step.state.stages else frozenset()
+    return cleaning.delete_variables(step, paths=made, undo=True)
 
 
 def _configure(step: Step) -> Sequence[Command]:

@@ -111,7 +111,7 @@ def _stage_status(state: OrderState, stage: Stage, entry: StageState) -> StageSt
     over = state.ended or state.undoing is not None
     reached = state.stage is not None and STAGES.index(stage) <= STAGES.index(state.stage)
     if entry.attempts == 0:
-        return "skipped" if reached or over else "pending"
+        return "skipped" if reached else "pending"
     if not reached:
         return "pending"
     if stage is not state.stage or state.status == "succeeded":
