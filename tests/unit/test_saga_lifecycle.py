@@ -11,8 +11,9 @@ from orchestrator.domain.facts import (
     ReplyRefused,
     RetryScheduled,
 )
+from orchestrator.domain.order import status_of
 from orchestrator.domain.policies import Policy, Rule
-from orchestrator.projections.views import order_view, status_of
+from orchestrator.projections.views import order_view
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import (
     Command,

@@ -17,11 +17,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from orchestrator.app.working_set import WorkingSet
 from orchestrator.domain.facts import PortLeased, PortReleased
-from orchestrator.domain.order import OrderState
+from orchestrator.domain.order import OrderState, status_of
 from orchestrator.domain.world import order_stream
 from orchestrator.projections.index import Index
 from orchestrator.projections.runner import Runner
-from orchestrator.projections.views import environment_view, order_view, status_of
+from orchestrator.projections.views import environment_view, order_view
 from orchestrator.store.event_store import Append, EventStore
 from stagewright.clock import rfc3339
 from stagewright.contracts.base import Stage

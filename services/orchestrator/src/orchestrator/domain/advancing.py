@@ -53,7 +53,7 @@ def _issue(draft: Draft, state: OrderState, issued: Sequence[Command]) -> bool:
 
 
 def advance(draft: Draft, order_id: str, policy: Policy) -> None:
-    """Where nothing of the order runs any more: plan, begin the next stage that has anything to do, or end."""
+    """Where nothing of the order runs any more: plan, begin the next stage that has work, or end."""
     state = draft.order(order_id)
     if state.ended or not state.idle:
         return
@@ -198,7 +198,7 @@ def _observe(draft: Draft, state: OrderState) -> None:
 
 
 def stop(draft: Draft, order_id: str, policy: Policy) -> None:
-    """Nothing runs any more of an order that failed or was cancelled: reverse it where it says so, and end."""
+    """Nothing runs any more of an order that failed or was cancelled: reverse it if it says so, and end."""
     state = draft.order(order_id)
     error = cancellation(state) or state.error
     if error is not None and reversal.possible(state):
@@ -240,7 +240,7 @@ def _reverse_on(draft: Draft, order_id: str, policy: Policy) -> None:
 
 
 def _again(state: OrderState) -> bool:
-    """Whether the last stage of the reversal is to be looked at once more: it may not be over, or it stuck."""
+    """Whether the reversal's last stage is looked at once more: it may not be over, or it stuck."""
     entry = state.undo.get(state.undo_stage) if state.undo_stage else None
     return state.undo_stage in _REPEATED or (entry is not None and entry.error is not None)
 

@@ -82,7 +82,7 @@ def delete_variables(step: "Step", *, paths: Iterable[str] = (), undo: bool = Fa
 
 
 def deconfigure(step: "Step") -> Sequence[Command]:
-    """Records of domains that the environment does not answer on any more; all of them, where it is dropped."""
+    """Records of domains that the environment does not answer on any more; all, where it is dropped."""
     known = step.environment
     records = known.old_records + (known.records if step.order.action == "drop" else ())
     return deconfigure_records(step, records) if records else []

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from orchestrator.domain import environment, order, server
+from orchestrator.domain import environment, folding, order, server
 from orchestrator.domain.environment import EnvironmentState
 from orchestrator.domain.order import OrderState
 from orchestrator.domain.server import ServerState
@@ -41,7 +41,7 @@ def evolve(stream: str, state: State, event: Message, at: str) -> State:
 
 
 _PARTS: dict[str, tuple[Callable[[], State], Callable[..., State]]] = {
-    "order": (order.initial_state, order.evolve),
+    "order": (order.initial_state, folding.evolve),
     "environment": (environment.initial_state, environment.evolve),
     "server": (server.initial_state, server.evolve),
 }

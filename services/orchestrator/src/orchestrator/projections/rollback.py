@@ -1,4 +1,4 @@
-"""The order that brings an environment back to where an earlier order left it, compiled from the log. Pure."""
+"""The order that brings an environment back to where an earlier order left it, read off the log. Pure."""
 
 from collections.abc import Iterable
 

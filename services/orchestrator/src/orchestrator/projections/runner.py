@@ -7,10 +7,9 @@ the batch holds. A row may be ahead of the saved position, never behind it; inde
 import asyncio
 from collections.abc import Sequence
 
-from orchestrator.domain.order import OrderState
+from orchestrator.domain.order import OrderState, status_of
 from orchestrator.domain.world import World
 from orchestrator.projections.index import Index, OrderRow
-from orchestrator.projections.views import status_of
 from orchestrator.store.codec import Recorded
 from orchestrator.store.event_store import EventStore
 from stagewright.messaging.cancellation import checkpoint

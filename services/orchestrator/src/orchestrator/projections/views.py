@@ -1,11 +1,10 @@
 """From folded states to what queries answer. Pure."""
 
 from collections.abc import Iterator
-from typing import cast
 
 from orchestrator.domain import plan
 from orchestrator.domain.environment import DeployedService, EnvironmentState
-from orchestrator.domain.order import OrderState, StageState
+from orchestrator.domain.order import OrderState, StageState, status_of
 from orchestrator.domain.stages import PIPELINES
 from stagewright.contracts.base import CLEANING, STAGES, Stage
 from stagewright.contracts.orders import OrderedService
@@ -13,7 +12,6 @@ from stagewright.contracts.queries import (
     ApprovalView,
     EnvironmentServiceView,
     EnvironmentView,
-    OrderStatus,
     OrderView,
     ServiceOutcomeView,
     StageStatus,
@@ -28,23 +26,6 @@ def service_url(domains: tuple[str, ...], path: str, https_port: int) -> str | N
         return None
     port = "" if https_port == 443 else f":{https_port}"
     return f"https://{domains[0]}{port}{path}"
-
-
-def status_of(state: OrderState) -> OrderStatus:
-    """The order's status, as people see it; only a known order has one."""
-    if state.status == "unknown":
-        raise LookupError("an order that was never received has no status")
-    if state.ended:
-        return state.status
-    for status, holds in (
-        ("reverting", state.undoing is not None),
-        ("cancelling", state.cancelled is not None),
-        ("paused", state.paused),
-        ("awaiting_approval", state.awaiting),
-    ):
-        if holds:
-            return cast("OrderStatus", status)
-    return state.status
 
 
 def order_view(state: OrderState, https_port: int) -> OrderView:
