@@ -1,6 +1,7 @@
 """What the orchestrator says in its own log of what it stored: one line where an order's life turns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -12,6 +13,7 @@ from orchestrator.domain.facts import (
     RetryScheduled,
 )
 from orchestrator.store.codec import Recorded
+from stagewright.contracts.base import Message
 from stagewright.contracts.events import (
     ApprovalRequested,
     OrderApproved,
@@ -31,49 +33,49 @@ log = structlog.get_logger()
 def journal(batch: Sequence[Recorded]) -> None:
     """Log the turns in a batch, each with its order's correlation id."""
     for row in batch:
-        match row.event:
-            case OrderReceived() as event:
-                _say("order.received", event.order_id, environment=event.order.environment)
-            case OrderQueued() as event:
-                _say("order.queued", event.order_id, environment=event.environment)
-            case OrderPlanned() as event:
-                plan = {line.service: line.decision for line in event.decisions}
-                _say("order.planned", event.order_id, environment=event.environment, plan=plan)
-            case RetryScheduled() as event:
-                _say(
-                    "stage.retrying",
-                    event.order_id,
-                    stage=event.stage,
-                    target=event.service,
-                    attempt=event.attempt,
-                    code=event.error.code,
-                )
-            case PieceGivenUp() as event:
-                _say("stage.given_up", event.order_id, stage=event.stage, code=event.error.code)
-            case CommandOverdue() as event:
-                _say("command.overdue", event.order_id, command=str(event.command_id))
-            case ReplyRefused() as event:
-                _say(
-                    "reply.refused",
-                    event.order_id,
-                    command=str(event.command_id),
-                    executor=event.executor,
-                    fence=event.fence,
-                    reason=event.reason,
-                )
-            case ApprovalRequested() as event:
-                _say("order.awaiting_approval", event.order_id, due=event.due)
-            case (
-                OrderApproved() | OrderCancelled() | OrderPaused() | OrderResumed() | OrderRetried() as event
-            ):
-                verb = event.ce_type.removeprefix("stagewright.").removesuffix(".v1")
-                _say(verb, event.order_id, by=event.by)
-            case ReversalBegun() as event:
-                _say("order.reversing", event.order_id, code=event.error.code)
-            case OrderEnded() as event:
-                code = event.error.code if event.error else None
-                _say("order.ended", event.order_id, status=event.status, code=code)
+        if (tell := _TURNS.get(type(row.event))) is not None:
+            action, facts = tell(row.event)
+            order_id = row.event.order_id  # type: ignore[attr-defined]  # each type of the table has one
+            log.info(action.replace(".", " "), action=action, correlation_id=order_id, **facts)
 
 
-def _say(action: str, correlation_id: str, **facts: object) -> None:
-    log.info(action.replace(".", " "), action=action, correlation_id=correlation_id, **facts)
+Told = tuple[str, dict[str, object]]
+
+
+def _planned(event: OrderPlanned) -> Told:
+    plan = {line.service: line.decision for line in event.decisions}
+    return "order.planned", {"environment": event.environment, "plan": plan}
+
+
+def _retrying(event: RetryScheduled) -> Told:
+    facts = {"stage": event.stage, "target": event.service, "attempt": event.attempt}
+    return "stage.retrying", {**facts, "code": event.error.code}
+
+
+def _refused(event: ReplyRefused) -> Told:
+    facts = {"command": str(event.command_id), "executor": event.executor, "fence": event.fence}
+    return "reply.refused", {**facts, "reason": event.reason}
+
+
+def _ended(event: OrderEnded) -> Told:
+    facts = {"status": event.status, "reverted": event.reverted}
+    return "order.ended", {**facts, "code": event.error.code if event.error else None}
+
+
+_TURNS: Mapping[type[Message], Callable[[Any], Told]] = {
+    OrderReceived: lambda event: ("order.received", {"environment": event.order.environment}),
+    OrderQueued: lambda event: ("order.queued", {"environment": event.environment}),
+    OrderPlanned: _planned,
+    RetryScheduled: _retrying,
+    PieceGivenUp: lambda event: ("stage.given_up", {"stage": event.stage, "code": event.error.code}),
+    CommandOverdue: lambda event: ("command.overdue", {"command": str(event.command_id)}),
+    ReplyRefused: _refused,
+    ApprovalRequested: lambda event: ("order.awaiting_approval", {"due": event.due}),
+    OrderApproved: lambda event: ("order.approved", {"by": event.by}),
+    OrderCancelled: lambda event: ("order.cancelled", {"by": event.by}),
+    OrderPaused: lambda event: ("order.paused", {"by": event.by}),
+    OrderResumed: lambda event: ("order.resumed", {"by": event.by}),
+    OrderRetried: lambda event: ("order.retried", {"by": event.by}),
+    ReversalBegun: lambda event: ("order.reversing", {"code": event.error.code}),
+    OrderEnded: _ended,
+}
