@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from executor.adapters import ansible_process
 from executor.adapters.ansible import AnsiblePlaybooks
 from executor.adapters.ansible_directory import private_directory
 from executor.operators.ports import Playbook, TaskProgress
+from executor.tenure import TENURE, Tenure
 from stagewright.errors import Retryable, Terminal
 from stagewright.settings import ExecutorSettings, ServerSettings, Settings
-from tests.support.ansible_world import AnsibleWorld, api_command, texts_below
+from tests.support.ansible_world import AnsibleWorld, api_command, read_json, texts_below
 from tests.support.eventually import eventually
 from tests.support.parts import assert_gone
 
@@ -46,6 +48,16 @@ TASKS = """
       ansible.builtin.command:
         argv: ["false", "{canary}"]
       no_log: true
+"""
+COUNTING = """
+- hosts: target
+  gather_facts: false
+  tasks:
+    - name: Count
+      ansible.builtin.shell: echo x >> {file}
+    - name: Fail
+      ansible.builtin.fail:
+        msg: it is so
 """
 UNREACHABLE = """
 - hosts: target
@@ -175,6 +187,40 @@ async def test_a_run_ends_with_its_executor_however_that_ends(tmp_path: Path, na
         assert left_in(elsewhere) == [fresh]
 
 
+@pytest.mark.parametrize("namespace", [True, False])
+async def test_a_run_whose_tenure_is_over_ends_with_every_process(tmp_path: Path, namespace: bool) -> None:
+    bench = Bench(tmp_path, namespace=namespace)
+    playbook, mark = bench.sleeper()
+    await bench.adapter._prefix()
+    tenure = Tenure(time.monotonic() + 3)
+    token = TENURE.set(tenure)
+    run = asyncio.create_task(bench.adapter.run(playbook, bench.on_task))
+    TENURE.reset(token)
+    pids = await bench.sleeping(mark)
+    # Longer than it had at first: each renewal is more time, and the last one is the end.
+    tenure.extend(time.monotonic() + 2)
+    tenure.extend(last := time.monotonic() + 4)
+    await eventually(lambda: time.monotonic() > last - 0.5)
+    assert processes_with(mark) == pids
+    assert_gone(*pids, timeout=2)
+    with pytest.raises(Retryable) as caught:
+        await run
+    assert caught.value.info.code == "playbook.died"
+    assert processes_with(mark) == []
+    (kept,) = (tmp_path / "data" / "runs").iterdir()
+    assert "not renewed in time" in (kept / "errors.log").read_text()
+    assert [task["status"] for task in read_json(kept / "tasks.json")] == []
+    assert read_json(kept / "result.json") is None
+
+
+async def test_a_run_without_a_lease_has_no_end_of_its_own(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    fine = TASKS.split("    - name: Hidden", maxsplit=1)[0]
+    assert TENURE.get() is None
+    result = await bench.adapter.run(bench.play("fine", fine), bench.on_task)
+    assert result.changed == ()
+
+
 async def test_a_process_that_dies_is_worth_another_try(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     playbook, mark = bench.sleeper()
@@ -203,6 +249,42 @@ async def test_a_task_that_holds_secrets_fails_by_its_name_alone(tmp_path: Path)
         ("Hidden", "failed"),
     ]
     assert all(CANARY not in repr(seen) for seen in bench.seen)
+
+
+@pytest.mark.parametrize(("times", "name"), [(1, "run-1"), (2, "run-1-2")])
+async def test_a_failure_says_how_to_run_it_again_and_what_it_left_is_all_there(
+    tmp_path: Path, times: int, name: str
+) -> None:
+    bench = Bench(tmp_path)
+    playbook = bench.play("counting", COUNTING.format(file=tmp_path / "count"))
+    for _ in range(times):
+        with pytest.raises(Terminal) as caught:
+            await bench.adapter.run(playbook, bench.on_task)
+    kept = tmp_path / "data" / "runs" / name
+    assert caught.value.run == f"BAO_TOKEN=… {kept}/run.sh"
+    told = [(task["task"], task["status"]) for task in read_json(kept / "tasks.json")]
+    assert told == [("Count", "changed"), ("Fail", "failed")]
+    assert all(task["duration_s"] is not None and task["at"] for task in read_json(kept / "tasks.json"))
+    ended = read_json(kept / "result.json")
+    assert (ended["failure"]["task"], ended["failure"]["msg"]) == ("Fail", "it is so")
+    assert ended["changed"] == ["Count"]
+    assert "it is so" in (kept / "output.log").read_text()
+    # What is printed is what a shell takes, with a token in the place of the dots.
+    shell = caught.value.run.replace("…", "of-mine")
+    again = await asyncio.create_subprocess_shell(shell, stdout=asyncio.subprocess.PIPE)
+    said, _ = await again.communicate()
+    assert again.returncode == 2
+    assert b"it is so" in said
+    assert (tmp_path / "count").read_text() == "x\n" * (times + 1)
+
+
+async def test_a_run_that_takes_too_long_says_how_to_run_it_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    playbook, _ = bench.sleeper(timeout=0.5)
+    with pytest.raises(Retryable) as caught:
+        await bench.adapter.run(playbook, bench.on_task)
+    assert caught.value.info.code == "playbook.timeout"
+    assert caught.value.run == f"BAO_TOKEN=… {tmp_path}/data/runs/run-1/run.sh"
 
 
 async def test_a_server_that_cannot_be_reached_is_worth_another_try(tmp_path: Path) -> None:
@@ -249,7 +331,7 @@ async def test_a_secret_is_in_the_service_and_nowhere_else(ansible_world: Ansibl
     assert holders == {(place / "current" / ".env").resolve()}
     kept = texts_below(result.kept)
     assert {path.name for path in kept} >= {
-        "inventory.json", "output.log", "run.sh", "tasks.json", "variables.json"
+        "inventory.json", "output.log", "result.json", "run.sh", "tasks.json", "variables.json"
     }  # fmt: skip
     token = (await world.vault.short_lived_token("3", "81")).encode()[:4]
     assert all(CANARY.encode() not in text and token not in text for text in kept.values())

@@ -152,6 +152,8 @@ async def test_an_order_is_done_and_the_same_again_changes_nothing(
     assert (len(created.changed), routed.changed) == (4, True)
     assert [getattr(outcome, "changed", ()) for outcome in second] == [(), (), (), (), False]
     assert second[3].services == created.services
+    (name,) = {outcome.executor for outcome in (*first, *second)}
+    assert f"-{process.pid}-" in name
     await no_value_leaked(bus, openbao, created, log.read_text())
 
 

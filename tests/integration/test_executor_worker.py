@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from executor.handling import Context
+from executor.leases import Leases
 from executor.operators.ports import TaskProgress
 from stagewright import ids
 from stagewright.contracts.base import Stage
@@ -101,6 +102,41 @@ async def test_a_failure_is_an_outcome_in_its_own_words(
     assert isinstance(outcome, CommandFailed)
     assert (outcome.error.kind, outcome.error.code) == (kind, code)
     assert "canary-value" not in outcome.to_json().decode() + "".join(capfd.readouterr())
+
+
+async def test_a_failure_carries_how_to_run_it_again_by_hand(bus: Bus) -> None:
+    async def failing(_command: Command, _context: Context) -> EnvironmentConfigured:
+        error = Terminal("playbook.failed", "x", "is so.", "See there.")
+        error.run = "BAO_TOKEN=… /somewhere/run.sh"
+        raise error
+
+    async with working(bus, only(failing)):
+        await bus.send(make.configure())
+        (outcome,) = await eventually(bus.outcomes)
+    assert outcome.run == "BAO_TOKEN=… /somewhere/run.sh"
+
+
+async def test_a_lease_that_was_lost_is_said_and_leaves_the_command_to_others(bus: Bus) -> None:
+    begun, client = asyncio.Event(), await bus.executor()
+
+    async def endless(_command: Command, _context: Context) -> EnvironmentConfigured:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    command = make.configure()
+    async with working(bus, only(endless), name="first", leases=Leases(client.jetstream(), ttl=1)):
+        await bus.send(command)
+        await begun.wait()
+        taken = await client.jetstream().publish("$KV.leases.3._", b"another")
+        (outcome,) = await eventually(bus.outcomes)
+        assert await bus.waiting() == (1, 1)
+    await client.close()
+    assert isinstance(outcome, CommandFailed)
+    assert (outcome.error.kind, outcome.error.code) == ("retryable", "lease.lost")
+    assert (outcome.executor, outcome.command_id) == ("first", command.command_id)
+    assert outcome.fence < taken.seq
+    assert await bus.waiting() == (1, 1), "neither acknowledged nor given back"
 
 
 async def test_a_command_that_takes_too_long_is_ended_and_retryable(bus: Bus) -> None:

@@ -113,6 +113,8 @@ class Leases:
         except _UNREACHABLE as error:
             raise LeaseHeld(1.0) from error
         fenced.fence = lease.revision
+        if self._is_late(lease):
+            raise LeaseLost(key)
         tenure = Tenure(lease.renewed + self._ttl * _TENURE)
         doing = _under(tenure, work)
         renewing = asyncio.create_task(self._renew_until_lost(lease, tenure))
@@ -215,7 +217,7 @@ def _subject(key: str) -> str:
     return f"$KV.{LEASES_BUCKET}.{key}"
 
 
-def _under(tenure: Tenure, work: Callable[[], Awaitable[T]]) -> "asyncio.Future[T]":
+def _under(tenure: Tenure, work: Callable[[], Awaitable[T]]) -> "asyncio.Task[T]":
     """Begin the work, which knows its tenure."""
     token = TENURE.set(tenure)
     try:
