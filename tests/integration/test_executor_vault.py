@@ -8,13 +8,15 @@ import hvac
 import pytest
 
 from executor.adapters.vault import PLAY_TTL, VaultSecrets
-from executor.operators.service import ServiceOperator
-from stagewright.contracts.work import Allocation
+from executor.operators.variables import EnvironmentVariablesOperator
+from stagewright.contracts.work import Allocation, SecretRef, ServiceSecrets
 from stagewright.errors import Retryable, Terminal
 from tests.support.executor_bus import deployable
 from tests.support.executor_contracts import settings
 from tests.support.executor_doubles import memory_world
 from tests.support.parts import OpenBao
+
+ALLOCATION = Allocation(service="7", server="server-1", port=3001, database="db_7")
 
 
 @pytest.fixture
@@ -67,11 +69,10 @@ async def test_a_deleted_secret_is_made_anew(vault: VaultSecrets, root, environm
 
 
 async def test_a_service_gets_its_secrets_once(vault: VaultSecrets, root, environment: str) -> None:
-    operator = ServiceOperator(environment, deployable("7"), memory_world(settings(), vault=vault))
-    allocation = Allocation(service="7", server="server-1", port=3001, database="db_7")
-    first, changed = await operator.create_variables(allocation, {})
+    operator = EnvironmentVariablesOperator(environment, memory_world(settings(), vault=vault))
+    ((first,), changed) = await operator.create([deployable("7")], [ALLOCATION])
     password = value(root, changed[2])
-    second, again = await operator.create_variables(allocation, {})
+    ((second,), again) = await operator.create([deployable("7")], [ALLOCATION])
     assert (second, again) == (first, ())
     assert [reference.name for reference in first.secrets] == ["DB_DATABASE", "DB_USERNAME", "DB_PASSWORD"]
     assert [value(root, path) for path in changed] == ["db_7", "db_7", password]
@@ -121,3 +122,61 @@ async def test_a_vault_that_is_away_is_retryable_and_the_value_stays_unsaid(open
         await VaultSecrets(away).create("environments/3/x", "canary-value")
     assert raised.value.info.code == "vault.unavailable"
     assert "canary-value" not in repr(raised.value)
+
+
+async def test_a_soft_delete_hides_every_version_and_can_be_undone(
+    vault: VaultSecrets, root, environment: str
+) -> None:
+    path = f"environments/{environment}/services/7/DB_PASSWORD"
+    operator = EnvironmentVariablesOperator(environment, memory_world(settings(), vault=vault))
+    assert await vault.versions(path) == {}
+    await vault.create(path, "first")
+    root.secrets.kv.v2.create_or_update_secret(path, {"value": "second"}, mount_point="stagewright")
+    assert await vault.versions(path) == {1: True, 2: True}
+    assert await operator.delete([path, f"{path}_OTHER"]) == (path,)
+    assert await operator.delete([path]) == ()
+    assert (await vault.versions(path), await vault.version(path)) == ({1: False, 2: False}, None)
+    with pytest.raises(hvac.exceptions.InvalidPath):
+        value(root, path)
+    await vault.undelete(path, [1])
+    assert (await vault.versions(path), value(root, path, 1)) == ({1: True, 2: False}, "first")
+    assert await operator.delete([path]) == (path,)
+
+
+async def test_a_destroyed_version_is_no_more(vault: VaultSecrets, root, environment: str) -> None:
+    path = f"environments/{environment}/services/7/DB_PASSWORD"
+    await vault.create(path, "first")
+    root.secrets.kv.v2.destroy_secret_versions(path, [1], mount_point="stagewright")
+    assert await vault.versions(path) == {}
+    operator = EnvironmentVariablesOperator(environment, memory_world(settings(), vault=vault))
+    pins = ServiceSecrets(service="7", secrets=(SecretRef(name="DB_PASSWORD", path=path, version=1),))
+    with pytest.raises(Terminal) as raised:
+        await operator.create([deployable("7")], [ALLOCATION], [pins])
+    assert (raised.value.info.code, raised.value.info.resource) == ("variable.version_missing", path)
+
+
+async def test_pinned_secrets_of_a_dropped_service_come_back(
+    vault: VaultSecrets, root, environment: str
+) -> None:
+    operator = EnvironmentVariablesOperator(environment, memory_world(settings(), vault=vault))
+    ((first,), paths) = await operator.create([deployable("7")], [ALLOCATION])
+    assert set(await operator.delete(paths)) == set(paths)
+    ((second,), again) = await operator.create([deployable("7")], [ALLOCATION])
+    assert ([ref.version for ref in second.secrets], set(again)) == ([2, 2, 2], set(paths))
+    await operator.delete(paths)
+    assert await operator.create([deployable("7")], [ALLOCATION], [first]) == ((first,), tuple(sorted(paths)))
+    assert await operator.create([deployable("7")], [ALLOCATION], [first]) == ((first,), ())
+    passwords = {value(root, path, 1) for path in paths if path.endswith("DB_PASSWORD")}
+    assert len(passwords) == 1
+    assert set(await operator.delete(paths)) == set(paths)
+    assert [await vault.versions(path) for path in paths] == [{1: False, 2: False}] * 3
+
+
+async def test_nothing_can_be_destroyed(openbao: OpenBao, vault: VaultSecrets, environment: str) -> None:
+    path = f"environments/{environment}/services/7/DB_PASSWORD"
+    await vault.create(path, "first")
+    play = hvac.Client(url=openbao.settings.address, token=await vault.short_lived_token(environment, "7"))
+    with pytest.raises(hvac.exceptions.Forbidden):
+        play.secrets.kv.v2.destroy_secret_versions(path, [1], mount_point="stagewright")
+    with pytest.raises(hvac.exceptions.Forbidden):
+        play.secrets.kv.v2.delete_metadata_and_all_versions(path, mount_point="stagewright")
