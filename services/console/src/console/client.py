@@ -1,23 +1,28 @@
-"""The console's client: submit, ask and follow, over NATS and nothing else."""
+"""The console's client: submit, plan, ask, control and follow, over NATS and nothing else."""
 
 import asyncio
 import contextlib
 import json
 import re
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
 import nats.errors
 from nats.aio.client import Client
-from pydantic import BaseModel, ValidationError
 
-from console.doctor.settings import masked
+from console.asking import Asking, Unreachable, failure
+from console.connecting import connect_console
 from console.following import Entry, Feeds
-from stagewright.contracts.base import Contract
-from stagewright.contracts.orders import ORDER_ID_PATTERN, SubmitReply
+from stagewright.contracts.control import ControlReply, ControlRequest, Verb, control_subject
+from stagewright.contracts.orders import (
+    OFFLINE_HEADER,
+    ORDER_ID_PATTERN,
+    SUBMITTER_HEADER,
+    Order,
+    SubmitReply,
+)
 from stagewright.contracts.queries import (
+    AttemptList,
     EnvironmentQuery,
     EnvironmentView,
     EventList,
@@ -25,27 +30,22 @@ from stagewright.contracts.queries import (
     OrderListQuery,
     OrderQuery,
     OrderView,
+    PlanQuery,
+    PlanReply,
+    PlanView,
     Probe,
-    QueryError,
+    RollbackOrder,
+    RollbackQuery,
 )
-from stagewright.errors import ErrorInfo, Retryable, StagewrightError, Terminal
+from stagewright.errors import Terminal
 from stagewright.ids import uuid7
 from stagewright.messaging import topology
-from stagewright.messaging.connecting import BusHealth, connect
+from stagewright.messaging.connecting import BusHealth
 from stagewright.settings import Settings
 
-View = TypeVar("View", bound=BaseModel)
-
 CONNECT_TIMEOUT = 3.0
-_GRACE_AFTER_ERROR = 0.5
-_SUBMIT_TRY = 5.0
-_NO_RESPONDERS_PAUSE = 0.25
 _HISTORY = 15.0
 _ORDER_ID = re.compile(ORDER_ID_PATTERN)
-
-
-class Unreachable(Retryable):
-    """The bus, or the service behind a subject, does not answer."""
 
 
 class Console:
@@ -53,35 +53,42 @@ class Console:
 
     def __init__(self, client: Client, health: BusHealth) -> None:
         self._client = client
-        self._health = health
+        self._asking = Asking(client, health)
 
-    async def submit(self, body: bytes, order_id: str | None = None, *, timeout: float = 20.0) -> SubmitReply:
-        """Submit an order, YAML or JSON. Without `order_id` a UUIDv7 is made; an `order_id` field inside the
-        order goes before both. Lost replies are asked for again under the same id, so that the order is
-        taken once.
+    async def submit(
+        self, body: bytes, order_id: str | None = None, *, by: str | None = None, timeout: float = 20.0
+    ) -> SubmitReply:
+        """Submit an order, YAML or JSON, in the name of `by`. Without `order_id` a UUIDv7 is made; an
+        `order_id` field inside the order goes before both. Lost replies are asked for again under the same
+        id, so that the order is taken once.
 
         Raises:
             Unreachable: nobody answered within `timeout` seconds; submitting again with the same id is safe.
             Terminal: `order.too_large`, more than the bus carries.
         """
-        self._check_size(body)
-        headers = {"Nats-Msg-Id": order_id or str(uuid7())}
-        deadline = time.monotonic() + timeout
-        while True:
-            left = deadline - time.monotonic()
-            try:
-                reply = await self._client.request(
-                    topology.SUBMIT, body, timeout=max(0.1, min(_SUBMIT_TRY, left)), headers=dict(headers)
-                )
-                return _parsed(SubmitReply, reply.data, topology.SUBMIT)
-            except (nats.errors.TimeoutError, nats.errors.NoRespondersError) as error:
-                if deadline - time.monotonic() <= 0 or self._hopeless(error, deadline, timeout):
-                    raise self._silent(topology.SUBMIT, error) from error
-                await asyncio.sleep(_NO_RESPONDERS_PAUSE)
+        return await self._asking.send(topology.SUBMIT, body, _headers(order_id, by), SubmitReply, timeout)
+
+    async def plan(
+        self, body: bytes, *, by: str | None = None, offline: bool = False, timeout: float = 20.0
+    ) -> PlanReply:
+        """Ask for the plan of an order: accepted under an id of its own, or offline the plan itself.
+
+        Raises as `submit` does.
+        """
+        headers = _headers(None, by) | ({OFFLINE_HEADER: "true"} if offline else {})
+        return await self._asking.send(topology.PLAN, body, headers, PlanReply, timeout)
+
+    async def control(self, verb: Verb, request: ControlRequest) -> ControlReply:
+        """Ask something of an order that is under way. Safe to repeat.
+
+        Raises:
+            Unreachable: nobody answers.
+        """
+        return await self._asking.ask(control_subject(verb), request, ControlReply)
 
     async def orders(self, query: OrderListQuery | None = None) -> OrderList:
         """Orders, newest first."""
-        return await self._ask("queries.orders.list", query or OrderListQuery(), OrderList)
+        return await self._asking.ask("queries.orders.list", query or OrderListQuery(), OrderList)
 
     async def order(self, order_id: str) -> OrderView:
         """One order.
@@ -89,20 +96,33 @@ class Console:
         Raises:
             Terminal: there is no such order. Unreachable: nobody answers.
         """
-        return await self._ask("queries.orders.show", OrderQuery(order_id=order_id), OrderView)
+        return await self._asking.ask("queries.orders.show", OrderQuery(order_id=order_id), OrderView)
 
     async def order_events(self, order_id: str) -> EventList:
         """What the log holds about one order. Raises as `order` does."""
-        return await self._ask("queries.orders.events", OrderQuery(order_id=order_id), EventList)
+        return await self._asking.ask("queries.orders.events", OrderQuery(order_id=order_id), EventList)
+
+    async def attempts(self, order_id: str) -> AttemptList:
+        """Every command of an order. Raises as `order` does."""
+        return await self._asking.ask("queries.orders.attempts", OrderQuery(order_id=order_id), AttemptList)
+
+    async def plan_view(self, plan_id: str) -> PlanView:
+        """A plan that was made under this id. Raises as `order` does."""
+        return await self._asking.ask("queries.plans.show", PlanQuery(plan_id=plan_id), PlanView)
+
+    async def rollback(self, environment_id: str, to: str) -> Order:
+        """The order that brings an environment back to where an order left it. Raises as `order` does."""
+        query = RollbackQuery(environment_id=environment_id, to=to)
+        return (await self._asking.ask("queries.orders.rollback", query, RollbackOrder)).order
 
     async def environment(self, environment_id: str) -> EnvironmentView:
         """One environment. Raises as `order` does."""
         query = EnvironmentQuery(environment_id=environment_id)
-        return await self._ask("queries.environments.show", query, EnvironmentView)
+        return await self._asking.ask("queries.environments.show", query, EnvironmentView)
 
     async def health(self) -> Probe:
         """How the orchestrator feels."""
-        return await self._ask("queries.system.health", None, Probe)
+        return await self._asking.ask("queries.system.health", None, Probe)
 
     async def services(self, *, patience: float = 0.5) -> list[str]:
         """Names of the services on the bus that answer a ping within `patience` seconds (ADR-32)."""
@@ -118,13 +138,19 @@ class Console:
         await subscription.unsubscribe()
         return sorted(names - {""})
 
-    def follow(self, order_id: str) -> AsyncIterator[Entry]:
+    def follow(self, order_id: str, *, known_end: str | None = None) -> AsyncIterator[Entry]:
         """All about an order from its beginning, then live, until it has ended; survives reconnects.
+
+        An end at `known_end` is one that the order went on from, or will.
 
         Raises:
             Terminal: the id is none.
         """
-        return Feeds(self._client, _token(order_id)).follow()
+        return Feeds(self._client, _token(order_id)).follow(known_end)
+
+    def tail(self, order_id: str) -> AsyncIterator[Entry]:
+        """As `follow`, and for ever: an order is heard of after its end too."""
+        return Feeds(self._client, _token(order_id)).tail()
 
     async def history(self, order_id: str) -> list[Entry]:
         """Everything that the streams hold about an order now, in the order in which it happened.
@@ -137,41 +163,7 @@ class Console:
             async with asyncio.timeout(_HISTORY):
                 return await feeds.history()
         except TimeoutError as error:
-            raise self._silent("the streams EVENTS and LOGS", error) from error
-
-    async def _ask(self, subject: str, query: Contract | None, view: type[View]) -> View:
-        body = query.model_dump_json().encode() if query else b""
-        try:
-            reply = await self._client.request(subject, body, timeout=5)
-        except (nats.errors.TimeoutError, nats.errors.NoRespondersError) as error:
-            raise self._silent(subject, error) from error
-        return _parsed(view, reply.data, subject)
-
-    def _check_size(self, body: bytes) -> None:
-        if len(body) > self._client.max_payload:
-            raise Terminal(
-                "order.too_large",
-                "",
-                f"the order has {len(body)} bytes, more than the bus carries.",
-                "Write it in at most 64 KiB; describe one environment only.",
-            )
-
-    @staticmethod
-    def _hopeless(error: Exception, deadline: float, timeout: float) -> bool:
-        """Nobody listens: give a restarting service two seconds, not the whole timeout."""
-        waited = timeout - (deadline - time.monotonic())
-        return isinstance(error, nats.errors.NoRespondersError) and waited > min(2.0, timeout)
-
-    def _silent(self, subject: str, error: Exception) -> Unreachable:
-        if isinstance(error, nats.errors.NoRespondersError):
-            reason = "the bus answers, but no service listens there."
-        elif self._health.last_error:
-            reason = f"no answer in time; the bus said: {self._health.last_error}."
-        else:
-            reason = "no answer in time."
-        return Unreachable(
-            "bus.no_answer", subject, reason, "See `stagewright status` and `stagewright doctor`."
-        )
+            raise self._asking.silent("the streams EVENTS and LOGS", error) from error
 
 
 @asynccontextmanager
@@ -182,7 +174,7 @@ async def connected(settings: Settings, *, timeout: float = CONNECT_TIMEOUT) -> 
         Unreachable: no server answers at the address within `timeout` seconds, or it refuses the user.
     """
     health = BusHealth()
-    client = await _connect(settings, health, timeout)
+    client = await connect_console(settings, health, timeout)
     try:
         yield Console(client, health)
     finally:
@@ -190,50 +182,9 @@ async def connected(settings: Settings, *, timeout: float = CONNECT_TIMEOUT) -> 
             await client.close()
 
 
-async def _connect(settings: Settings, health: BusHealth, timeout: float) -> Client:
-    """The client retries for ever by nature; a person at a terminal wants to know soon."""
-    seed = settings.nats.seed(topology.CONSOLE.name)
-    if seed is not None and not seed.is_file():
-        raise _unreachable(settings, f"the key file {seed} does not exist")
-    attempt = asyncio.create_task(connect(settings.nats.url, topology.CONSOLE, seed_file=seed, health=health))
-    give_up = time.monotonic() + timeout
-    failed_at: float | None = None
-    while not attempt.done() and time.monotonic() < give_up:
-        await asyncio.wait({attempt}, timeout=0.05)
-        if health.last_error and failed_at is None:
-            failed_at = time.monotonic()
-            give_up = min(give_up, failed_at + _GRACE_AFTER_ERROR)
-    if not attempt.done():
-        attempt.cancel()
-        await asyncio.wait({attempt}, timeout=1)
-        raise _unreachable(settings, health.last_error or f"no answer within {timeout:g} s")
-    try:
-        return attempt.result()
-    except (OSError, nats.errors.Error, ValueError) as error:
-        raise _unreachable(settings, str(error)) from error
-
-
-def _unreachable(settings: Settings, reason: str) -> Unreachable:
-    return Unreachable(
-        "bus.unreachable",
-        masked("nats.url", settings.nats.url),
-        f"cannot connect: {reason}.",
-        "Start the one-machine stack with `stagewright up`, or set STAGEWRIGHT_NATS__URL; "
-        "`stagewright doctor` tells more.",
-    )
-
-
-def _parsed(view: type[View], data: bytes, subject: str) -> View:
-    with contextlib.suppress(ValidationError):
-        return view.model_validate_json(data)
-    with contextlib.suppress(ValidationError):
-        raise failure(QueryError.model_validate_json(data).error)
-    raise Terminal(
-        "bus.reply_invalid",
-        subject,
-        "the reply is not of the contract.",
-        "Run the same version of the console and of the services.",
-    )
+def _headers(order_id: str | None, by: str | None) -> dict[str, str]:
+    headers = {"Nats-Msg-Id": order_id or str(uuid7())}
+    return headers if by is None else headers | {SUBMITTER_HEADER: by}
 
 
 def _token(order_id: str) -> str:
@@ -248,7 +199,4 @@ def _token(order_id: str) -> str:
     return order_id
 
 
-def failure(info: ErrorInfo) -> StagewrightError:
-    """The error that a service's `info` stands for."""
-    kind = Terminal if info.kind == "terminal" else Retryable
-    return kind(info.code, info.resource, info.reason, info.remedy, retry_after=info.retry_after)
+__all__ = ["Console", "Unreachable", "connected", "failure"]

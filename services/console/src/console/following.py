@@ -7,7 +7,7 @@ client library's own ordered consumer does not recover from a lost connection in
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from console.ending import end
 from stagewright.contracts.base import Message
-from stagewright.contracts.events import ALL_OUTCOMES, ORDER_EVENTS, OrderEnded
+from stagewright.contracts.events import ALL_OUTCOMES, ORDER_EVENTS, OrderEnded, OrderRetried
 from stagewright.contracts.logs import TaskLog
 from stagewright.messaging.envelope import header
 from stagewright.messaging.topology import EVENTS, LOGS, event_subject, logs_subject
@@ -52,23 +52,35 @@ class Feeds:
             _Feed(client, LOGS, logs_subject("*", order_id, "*"), self._arrived),
         )
 
-    async def follow(self) -> AsyncIterator[Entry]:
-        """First what there is, by time, then what comes; ends after the order's end, which comes last."""
+    async def follow(self, known_end: str | None = None) -> AsyncIterator[Entry]:
+        """First what there is, by time, then what comes; ends after the order's end, which comes last.
+
+        An order may end more than once: an end counts where nothing retries it, and where it is not the one
+        at `known_end`.
+        """
         async with self._running():
             past = await self._past()
+            ended = last_end(past, known_end)
             for entry in past:
-                if not isinstance(entry.message, OrderEnded):
+                if entry is not ended:
                     yield entry
-            ended = next((entry for entry in past if isinstance(entry.message, OrderEnded)), None)
             while ended is None:
                 entry = await self._next()
-                if isinstance(entry.message, OrderEnded):
+                if _ends(entry, known_end):
                     ended = entry
                 else:
                     yield entry
             for entry in self._waiting():
                 yield entry
             yield ended
+
+    async def tail(self) -> AsyncIterator[Entry]:
+        """First what there is, by time, then what comes, for ever."""
+        async with self._running():
+            for entry in await self._past():
+                yield entry
+            while True:
+                yield await self._next()
 
     async def history(self) -> list[Entry]:
         """What there is, by time."""
@@ -104,6 +116,21 @@ class Feeds:
             if entry is not None:
                 found.append(entry)
         return found
+
+
+def last_end(entries: Iterable[Entry], known_end: str | None = None) -> Entry | None:
+    """The end that the order stands at: the last one, unless the order was retried after it."""
+    ended: Entry | None = None
+    for entry in entries:
+        if isinstance(entry.message, OrderRetried):
+            ended = None
+        elif _ends(entry, known_end):
+            ended = entry
+    return ended
+
+
+def _ends(entry: Entry, known_end: str | None) -> bool:
+    return isinstance(entry.message, OrderEnded) and entry.message.finished_at != known_end
 
 
 class _Feed:

@@ -13,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from console.following import Entry
+from console.narration import how_to_approve
 from console.progress import Progress, ServiceProgress, StageProgress
+from console.times import when
 from stagewright.clock import parse_rfc3339
 from stagewright.contracts.base import Stage
 
@@ -22,7 +24,18 @@ _SIGN = {
     "retrying": ("↻", "yellow"),
     "succeeded": ("✓", "green"),
     "failed": ("✗", "red bold"),
+    "stopped": ("■", "yellow"),
     "skipped": ("–", "dim"),
+}
+_STATE_STYLE = {
+    "succeeded": "green bold",
+    "failed": "red bold",
+    "stuck": "red bold",
+    "cancelled": "yellow bold",
+    "awaiting_approval": "yellow bold",
+    "paused": "yellow bold",
+    "cancelling": "yellow",
+    "reverting": "yellow",
 }
 _SPINNER = Spinner("dots", style="cyan")
 
@@ -30,9 +43,9 @@ _SPINNER = Spinner("dots", style="cyan")
 class LiveView:
     """A context manager; feed it entries, it redraws itself."""
 
-    def __init__(self, order_id: str, out: TextIO) -> None:
+    def __init__(self, order_id: str, out: TextIO, *, action: str = "update") -> None:
         self._order_id = order_id
-        self._progress = Progress()
+        self._progress = Progress(action)
         self._began = time.monotonic()
         self._live = Live(
             self, console=Terminal(file=out), refresh_per_second=10, vertical_overflow="visible"
@@ -62,17 +75,31 @@ class LiveView:
             if stage is Stage.DEPLOY_SERVICES:
                 for name, service in self._progress.services.items():
                     grid.add_row(*_row(f"  service {name}", service.deployment, _service_note(service)))
+        for stage, progress in self._progress.undone.items():
+            grid.add_row(*_row(f"reverse {stage.value}", progress, _stage_note(progress, stage)))
         yield grid
+        yield from self._what_to_do()
         yield from self._end()
 
     def _title(self) -> Text:
         took = f"{time.monotonic() - self._began:.1f} s"
-        status = self._progress.ended.status if self._progress.ended else "running"
-        style = {"succeeded": "green bold", "failed": "red bold"}.get(status, "cyan")
-        return Text.assemble(("Order ", "bold"), self._order_id, "  ", (status, style), "  ", (took, "dim"))
+        state = self._progress.state
+        style = _STATE_STYLE.get(state, "cyan")
+        words = state.replace("_", " ")
+        return Text.assemble(("Order ", "bold"), self._order_id, "  ", (words, style), "  ", (took, "dim"))
+
+    def _what_to_do(self) -> Iterator[Text]:
+        match self._progress.state:
+            case "awaiting_approval":
+                yield Text(f"Waits for approval until {when(self._progress.approval_due)}:", style="yellow")
+                yield Text(f"  {how_to_approve(self._order_id)}")
+            case "paused":
+                yield Text(f"Resume it: stagewright orders resume {self._order_id}", style="yellow")
 
     def _end(self) -> Iterator[Text]:
         ended = self._progress.ended
+        if ended and ended.reverted:
+            yield Text("What the order had done is reversed.")
         if ended and ended.error:
             yield Text(f"{ended.error.resource}: {ended.error.reason} [{ended.error.code}]", style="red")
             yield Text(ended.error.remedy)

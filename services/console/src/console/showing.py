@@ -13,13 +13,13 @@ Watcher = Callable[[Entry], None]
 
 
 def watcher(
-    order_id: str, *, quiet: bool = False, out: TextIO | None = None
+    order_id: str, *, action: str = "update", quiet: bool = False, out: TextIO | None = None
 ) -> AbstractContextManager[Watcher]:
-    """What takes an order's entries and shows them on `out` (standard output)."""
+    """What takes the entries of an order, which does `action`, and shows them on `out` (standard output)."""
     target = out or sys.stdout
     if quiet:
         return _silence()
-    return _live(order_id, target) if in_terminal(target) else _lines(target)
+    return _live(order_id, action, target) if in_terminal(target) else _lines(target)
 
 
 def in_terminal(out: TextIO) -> bool:
@@ -44,8 +44,8 @@ def _lines(out: TextIO) -> Iterator[Watcher]:
 
 
 @contextmanager
-def _live(order_id: str, out: TextIO) -> Iterator[Watcher]:
+def _live(order_id: str, action: str, out: TextIO) -> Iterator[Watcher]:
     from console.live import LiveView  # noqa: PLC0415 - drawing is slow to import and not always needed
 
-    with LiveView(order_id, out) as view:
+    with LiveView(order_id, out, action=action) as view:
         yield view.on_entry

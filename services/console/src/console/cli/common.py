@@ -74,11 +74,14 @@ def fail(info: ErrorInfo, output: Format) -> NoReturn:
     """Say what is wrong and exit: 4 where nobody answers, else 2."""
     if output is Format.JSON:
         print_json({"error": info.model_dump(mode="json")})
+    unreachable = info.code in {"bus.unreachable", "bus.no_answer"}
+    stop(Exit.UNREACHABLE if unreachable else Exit.INVALID, error_text(info))
+
+
+def error_text(info: ErrorInfo) -> str:
+    """Where, why, and in a second line what to do."""
     where = f"{info.resource}: " if info.resource else ""
-    stop(
-        Exit.UNREACHABLE if info.code in {"bus.unreachable", "bus.no_answer"} else Exit.INVALID,
-        f"{where}{info.reason} [{info.code}]\n{info.remedy}",
-    )
+    return f"{where}{info.reason} [{info.code}]\n{info.remedy}"
 
 
 def stop(code: Exit, text: str) -> NoReturn:

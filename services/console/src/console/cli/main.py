@@ -18,9 +18,11 @@ class Lazy(NamedTuple):
 
 
 COMMANDS: dict[str, Lazy] = {
-    "submit": Lazy("console.cli.submit", "submit", "Submit an order; --wait follows it to its end."),
-    "orders": Lazy("console.cli.orders", "app", "List orders; show one, and its events."),
-    "environments": Lazy("console.cli.environments", "app", "Show what runs in an environment."),
+    "plan": Lazy("console.cli.plan", "plan", "Show what an order would do, and change nothing."),
+    "submit": Lazy("console.cli.submit", "app", "Submit an order; --wait follows it to its end."),
+    "orders": Lazy("console.cli.orders", "app", "Show orders; approve, cancel, pause, retry one."),
+    "rollback": Lazy("console.cli.rollback", "app", "Bring an environment back to where an order left it."),
+    "environments": Lazy("console.cli.environments", "app", "Show an environment; drop or redeploy it."),
     "logs": Lazy("console.cli.logs", "logs", "Print an order's output; --follow until its end."),
     "up": Lazy("console.cli.stack", "up", "Start the one-machine stack."),
     "down": Lazy("console.cli.stack", "down", "Stop the one-machine stack."),
@@ -87,8 +89,9 @@ def _version(asked: bool) -> None:
 
 
 @app.callback(
-    epilog="Exit codes: 0 done, 1 the order failed, 2 invalid input or usage, 3 the wait timed out (the "
-    "order goes on), 4 the bus cannot be reached, 130 detached by Ctrl-C (the order goes on)."
+    epilog="Exit codes: 0 done, 1 the order failed or what was asked is refused, 2 invalid input or usage, "
+    "3 the wait timed out (the order goes on), 4 the bus cannot be reached, 130 detached by Ctrl-C (the "
+    "order goes on)."
 )
 def options(
     data_dir: Annotated[
@@ -104,6 +107,7 @@ def options(
     \b
     Examples:
       stagewright up --detach
+      stagewright plan examples/orders/environment-3.yml
       stagewright submit examples/orders/environment-3.yml --wait
       stagewright orders list
       stagewright environments show 3

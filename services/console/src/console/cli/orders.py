@@ -1,24 +1,26 @@
-"""`stagewright orders`: list, show, events."""
+"""`stagewright orders`: list, show, events, and what people ask of an order under way."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from pydantic import ValidationError
 
-from console.cli import views
+from console.cli import control, views
 from console.cli.common import Exit, Format, OutputOption, load_settings, run, show, stop
-from console.cli.completion import environment_ids, order_ids, statuses
+from console.cli.completion import environment_ids, statuses
+from console.cli.control import OrderArgument
 from console.client import connected
-from stagewright.contracts.queries import EventList, OrderList, OrderListQuery, OrderView
+from stagewright.contracts.orders import Purpose
+from stagewright.contracts.queries import EventList, OrderList, OrderListQuery, OrderStatus, OrderView
 
 app = typer.Typer(
-    help="List orders; show one, and its events.",
+    help="List and show orders; approve, cancel, pause, resume, retry one.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-OrderArgument = Annotated[str, typer.Argument(metavar="ID", help="the order's id", autocompletion=order_ids)]
+_STATUSES = ", ".join(get_args(OrderStatus))
 
 
 @app.command("list")
@@ -29,10 +31,11 @@ def list_(
     ] = None,
     status: Annotated[
         str | None,
-        typer.Option(
-            help="only these: received, planned, running, succeeded or failed", autocompletion=statuses
-        ),
+        typer.Option(metavar="STATUS", help=f"only these: {_STATUSES}", autocompletion=statuses),
     ] = None,
+    purpose: Annotated[
+        Purpose, typer.Option(help="orders that were submitted (apply), or plans that were made (plan)")
+    ] = "apply",
     limit: Annotated[int, typer.Option(help="at most so many", min=1, max=1000)] = 50,
     before: Annotated[str | None, typer.Option(help="the page after: `next` of the page before")] = None,
     output: OutputOption = Format.TEXT,
@@ -43,14 +46,22 @@ def list_(
     Examples:
       stagewright orders list
       stagewright orders list --environment 3 --status failed
+      stagewright orders list --status awaiting_approval
+      stagewright orders list --purpose plan
       stagewright orders list -o json | jq -r '.orders[].order_id'
     """
     try:
         query = OrderListQuery.model_validate(
-            {"environment_id": environment, "status": status, "before": before, "limit": limit}
+            {
+                "environment_id": environment,
+                "status": status,
+                "purpose": purpose,
+                "before": before,
+                "limit": limit,
+            }
         )
     except ValidationError:
-        stop(Exit.INVALID, f"--status {status}: use received, planned, running, succeeded or failed.")
+        stop(Exit.INVALID, f"--status {status}: use one of {_STATUSES}.")
 
     async def ask() -> OrderList:
         async with connected(load_settings()) as console:
@@ -62,7 +73,7 @@ def list_(
 
 @app.command("show")
 def show_(order_id: OrderArgument, output: OutputOption = Format.TEXT) -> None:
-    """Show one order: its stages, services, plan, and why it failed.
+    """Show one order: its stages, services, plan, approval, place in the queue, and why it failed.
 
     \b
     Examples:
@@ -74,7 +85,13 @@ def show_(order_id: OrderArgument, output: OutputOption = Format.TEXT) -> None:
         async with connected(load_settings()) as console:
             return await console.order(order_id)
 
-    show(run(ask(), output), output, views.order)
+    view = run(ask(), output)
+    show(view, output, views.order)
+    if output is Format.TEXT and view.environment_plan:
+        from console.cli.plan_text import print_decisions  # noqa: PLC0415 - drawing is slow to import
+
+        print()
+        print_decisions(view)
 
 
 @app.command("events")
@@ -94,3 +111,6 @@ def events(order_id: OrderArgument, output: OutputOption = Format.TEXT) -> None:
             return await console.order_events(order_id)
 
     show(run(ask(), output), output, views.events)
+
+
+app.registered_commands += control.app.registered_commands

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Iterator
 
 from console.cli.common import table
-from stagewright.clock import parse_rfc3339
+from console.narration import how_to_approve
+from console.times import seconds_between, when
 from stagewright.contracts.queries import (
+    AttemptList,
+    AttemptView,
     EnvironmentServiceView,
     EnvironmentView,
     EventList,
@@ -13,18 +16,6 @@ from stagewright.contracts.queries import (
     StageView,
 )
 from stagewright.errors import ErrorInfo
-
-
-def seconds_between(start: str | None, end: str | None) -> str:
-    """`1.23 s`, or nothing where one of them is missing."""
-    if not start or not end:
-        return ""
-    return f"{(parse_rfc3339(end) - parse_rfc3339(start)).total_seconds():.2f} s"
-
-
-def when(at: str | None) -> str:
-    """A moment as people read it, in local time."""
-    return parse_rfc3339(at).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else ""
 
 
 def error_lines(error: ErrorInfo, indent: str = "  ") -> list[str]:
@@ -44,33 +35,35 @@ def order_list(view: OrderList, *, narrowed: bool = False) -> Iterator[str]:
         (
             order.order_id,
             order.environment_id,
+            order.action,
             order.status,
             when(order.received_at),
             seconds_between(order.received_at, order.finished_at),
         )
         for order in view.orders
     )
-    yield from table(("ORDER", "ENVIRONMENT", "STATUS", "RECEIVED", "TOOK"), rows)
+    yield from table(("ORDER", "ENVIRONMENT", "ACTION", "STATUS", "RECEIVED", "TOOK"), rows)
     if view.next:
         yield f"More: stagewright orders list --before {view.next}"
 
 
 def order(view: OrderView) -> Iterator[str]:
-    """`orders show`."""
+    """`orders show`, without the plan."""
     took = seconds_between(view.received_at, view.finished_at)
-    yield f"Order {view.order_id}: {view.status}{f' in {took}' if took else ''}"
+    what = "Plan" if view.purpose == "plan" else "Order"
+    yield f"{what} {view.order_id}: {view.status.replace('_', ' ')}{f' in {took}' if took else ''}"
     yield f"Environment {view.environment_id}, action {view.action}, received {when(view.received_at)}"
+    yield f"Submitted by {view.submitted_by}"
     if view.description:
         yield view.description
-    if view.queue_position:
-        yield f"Waits for its environment, place {view.queue_position}"
+    yield from _standing(view)
     if view.error:
         yield from error_lines(view.error)
     yield ""
     yield from table(("STAGE", "STATUS", "ATTEMPTS", "TOOK"), (_stage(stage) for stage in view.stages))
     for stage in view.stages:
         if stage.error and stage.error != view.error:
-            yield f"  {stage.stage}"
+            yield f"  {_name(stage)}"
             yield from error_lines(stage.error, "    ")
     if view.services:
         yield ""
@@ -81,8 +74,29 @@ def order(view: OrderView) -> Iterator[str]:
                 for each in view.services
             ),
         )
-    for line in view.plan:
-        yield f"  {line.service} {line.decision}: {'; '.join(line.reasons)}"
+
+
+def _standing(view: OrderView) -> Iterator[str]:
+    """What it waits for, and what people said of it."""
+    again = f"stagewright orders {{}} {view.order_id}"
+    if view.queue_position:
+        yield f"Waits for its environment, place {view.queue_position}"
+    if view.approval and view.approval.approved_by:
+        yield f"Approved by {view.approval.approved_by}"
+    if view.status == "awaiting_approval" and view.approval:
+        yield f"Waits for approval until {when(view.approval.due)}; without it the order fails"
+        yield f"  {how_to_approve(view.order_id)}"
+    if view.cancelled_by:
+        yield f"Cancelled by {view.cancelled_by}"
+    match view.status:
+        case "paused":
+            yield f"Resume it: {again.format('resume')}"
+        case "reverting":
+            yield "What was done is being reversed, the last step first"
+        case "stuck":
+            yield "Reversing what was done failed, and a person must act:"
+    if view.reverted:
+        yield "What the order had done is reversed"
 
 
 def addresses(view: OrderView) -> list[str]:
@@ -93,7 +107,29 @@ def addresses(view: OrderView) -> list[str]:
 
 def _stage(stage: StageView) -> tuple[str, ...]:
     took = seconds_between(stage.started_at, stage.finished_at)
-    return (stage.stage, stage.status, str(stage.attempts), took)
+    return (_name(stage), stage.status, str(stage.attempts), took)
+
+
+def _name(stage: StageView | AttemptView) -> str:
+    return f"reverse {stage.stage}" if stage.undo else str(stage.stage)
+
+
+def attempts(view: AttemptList) -> Iterator[str]:
+    """`logs --attempts`."""
+    rows = ((*_attempt(each), each.error.code if each.error else "") for each in view.attempts)
+    yield from table(("STAGE", "SERVICE", "ATTEMPT", "EXECUTOR", "TOOK", "ERROR"), rows)
+    for each in view.attempts:
+        if each.error or each.run:
+            yield ""
+            yield " ".join(word for word in (_name(each), each.service, f"attempt {each.attempt}") if word)
+            yield from error_lines(each.error) if each.error else ()
+        if each.run:
+            yield f"  again by hand, on {each.executor or 'the executor'}: {each.run}"
+
+
+def _attempt(each: AttemptView) -> tuple[str, ...]:
+    took = seconds_between(each.started_at, each.finished_at)
+    return (_name(each), each.service or "", str(each.attempt), each.executor or "", took)
 
 
 def events(view: EventList) -> Iterator[str]:
@@ -109,10 +145,18 @@ def environment(view: EnvironmentView) -> Iterator[str]:
     """`environments show`."""
     yield f"Environment {view.environment_id}"
     yield f"Domains: {', '.join(view.domains) or 'none'}"
+    yield f"Revision {view.revision}{f', last order {view.last_order}' if view.last_order else ''}"
+    if view.maintenance:
+        yield "In maintenance: every domain answers 503. End it: " + (
+            f"stagewright environments maintenance {view.environment_id} off"
+        )
     if view.active_order:
         yield f"Order {view.active_order} is at work on it"
-    if view.last_order:
-        yield f"Last order: {view.last_order}"
+    if view.queue:
+        yield f"Waiting for it, the next one first: {', '.join(view.queue)}"
+    waiting = [service.id for service in view.services if service.health == "incomplete"]
+    if waiting:
+        yield f"Up, but not answering as ready yet: {', '.join(waiting)}; they are asked again until they are"
     if view.services:
         yield ""
         yield from table(

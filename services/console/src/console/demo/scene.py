@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from stagewright.contracts.orders import Order, OrderedService
+from stagewright.contracts.orders import BlockName, Order, OrderedService
 from stagewright.settings import ServerSettings, Settings
 
 
@@ -36,6 +36,10 @@ class Scene:
     def bucket(self) -> str:
         """The environment's bucket."""
         return f"{self.settings.aws.bucket_prefix}-{self.order.environment}".lower()
+
+    def domain(self, block: BlockName) -> str:
+        """The first domain of a block that has services."""
+        return next(found.domains[0] for name, found in self.order.blocks() if name == block)
 
     def home(self, service: str) -> Path:
         """A service's directory on the server."""

@@ -17,9 +17,8 @@ _SCRIPT = re.compile(r"""(?:src|href)=["'](?!https?:)([^"']+\.(?:js|css))["']"""
 
 async def prove(scene: Scene) -> list[Proof]:
     """One proof for each service."""
-    block = scene.order
-    checks = [_api(scene, block.api.domains[0], service.spec.path) for service in scene.apis]
-    checks += [_front(scene, block.front.domains[0], service.spec.path) for service in scene.fronts]
+    checks = [_api(scene, scene.domain("api"), service.spec.path) for service in scene.apis]
+    checks += [_front(scene, scene.domain("front"), service.spec.path) for service in scene.fronts]
     return list(await asyncio.gather(*checks))
 
 
