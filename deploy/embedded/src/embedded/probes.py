@@ -19,6 +19,22 @@ def http_get(port: int, path: str, accepted: Collection[int] = (200,)) -> Probe:
     return lambda: _get(http.client.HTTPConnection(LOOPBACK, port, timeout=TIMEOUT), path, accepted)
 
 
+def http_says(port: int, path: str, expected: bytes) -> Probe:
+    """A GET on loopback is answered with a text that holds these bytes."""
+
+    def ask() -> bool:
+        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=TIMEOUT)
+        try:
+            connection.request("GET", path)
+            return expected in connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    return ask
+
+
 def unix_get(path: Path, url: str, accepted: Collection[int] = (200,)) -> Probe:
     """The same over a unix socket."""
     return lambda: _get(UnixConnection(path, TIMEOUT), url, accepted)

@@ -47,7 +47,13 @@ def program(layout: Layout, ports: Ports, credentials: Credentials) -> Program:
             "-s3", f"-s3.port={ports['s3']}", f"-s3.port.grpc={ports['s3-grpc']}",
             "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", f"-s3.config={identities}",
         ),
-        ready=probes.http_get(ports["s3"], "/healthz"),
+        ready=probes.succeeds(
+            probes.http_get(ports["s3"], "/healthz"),
+            # The door opens before the master knows its volumes; until then every object is a 500.
+            probes.http_says(
+                ports["s3-master"], "/dir/status", f'"Url":"{LOOPBACK}:{ports["s3-volume"]}"'.encode()
+            ),
+        ),
         endpoint=f"http://{LOOPBACK}:{ports['s3']}",
         # Each bucket is a collection with volumes of its own, seven by default: too many environments to fit.
         environment={"HOME": str(home), "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"},
