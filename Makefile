@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock asyncapi clean
+.PHONY: help setup demo test lint bench lock asyncapi diagram clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ lock: $(STAMP) ## resolve the dependencies again
 
 asyncapi: $(STAMP) ## write docs/reference/asyncapi.json from the code
 	@$(BIN)/python -m stagewright.asyncapi > docs/reference/asyncapi.json
+
+diagram: $(STAMP) ## write docs/reference/saga.md from the code
+	@$(BIN)/python -m orchestrator.diagram > docs/reference/saga.md
 
 clean: ## remove what setup and runs left behind
 	rm -rf $(VENV) build .stagewright .mypy_cache .ruff_cache .pytest_cache

@@ -35,7 +35,7 @@ from tests.support.eventually import eventually
 HOST = "https://git.example.test"
 END = 120.0
 """Seconds in which an order ends, kills and a busy machine included."""
-ENDED = {"succeeded", "failed"}
+ENDED = {"succeeded", "failed", "cancelled", "stuck"}
 
 _SERVER = """
 const http = require('http')
@@ -133,6 +133,18 @@ class WholeStack:
         pid = self.stack.pid(name)
         os.kill(pid, signal.SIGSTOP)
         return pid
+
+    async def second_executor(self) -> asyncio.subprocess.Process:
+        """Another executor with the same settings, in another process; end it yourself."""
+        environment = {**os.environ, "STAGEWRIGHT_DATA_DIR": str(self.stack.layout.root)}
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "executor.main",
+            env=environment,
+            cwd=self.work,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
 
     def mend(self) -> None:
         """Wake what is frozen, start what is down."""

@@ -45,6 +45,12 @@ class VaultReader:
         """
         return str((await self._get(f"{self._mount}/data/{path}"))["data"]["value"])
 
+    async def readable(self, path: str) -> bool:
+        """Whether a secret's newest version is there, neither deleted nor destroyed."""
+        found = await self._get(f"{self._mount}/metadata/{path}")
+        newest = found["versions"].get(str(found["current_version"]), {})
+        return bool(newest) and not newest.get("deletion_time") and not newest.get("destroyed")
+
     async def _names(self, prefix: str) -> list[str]:
         answer = await self._client.request("LIST", f"/v1/{self._mount}/metadata/{prefix}")
         if answer.status_code == httpx.codes.NOT_FOUND:

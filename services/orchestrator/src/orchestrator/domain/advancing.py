@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from orchestrator.domain import plan, probing, reversal, stages
-from orchestrator.domain.facts import EnvironmentClaimed, EnvironmentReleased
+from orchestrator.domain.facts import EnvironmentClaimed, EnvironmentReleased, PieceGivenUp
 from orchestrator.domain.order import OrderState
 from orchestrator.domain.policies import Policy
 from orchestrator.domain.world import Draft, environment_stream, order_stream
@@ -73,7 +73,7 @@ def _ready(draft: Draft, state: OrderState, policy: Policy) -> bool:
         try:
             _plan(draft, state, policy)
         except Terminal as error:
-            end(draft, state.order_id, "failed", error.info, policy)
+            _give_up(draft, state.order_id, Stage.INSPECT, error.info, policy)
             return False
         state = draft.order(state.order_id)
         if state.purpose == "plan":
@@ -83,16 +83,23 @@ def _ready(draft: Draft, state: OrderState, policy: Policy) -> bool:
 
 
 def _go_on(draft: Draft, order_id: str, policy: Policy) -> None:
-    state = draft.order(order_id)
-    try:
-        for stage in _following(state):
+    for stage in _following(draft.order(order_id)):
+        try:
             if _start(draft, draft.order(order_id), stage, policy):
                 return
-    except Terminal as error:
-        end(draft, order_id, "failed", error.info, policy)
-        return
+        except Terminal as error:
+            _give_up(draft, order_id, stage, error.info, policy)
+            return
     left = _left_out(draft.order(order_id))
     end(draft, order_id, "failed" if left else "succeeded", left, policy)
+
+
+def _give_up(draft: Draft, order_id: str, stage: Stage, error: ErrorInfo, policy: Policy) -> None:
+    """What a stage needs cannot be had, or there can be no plan: the order stops here."""
+    draft.add(
+        order_stream(order_id), PieceGivenUp(order_id=order_id, stage=stage, service=None, error=error)
+    )
+    stop(draft, order_id, policy)
 
 
 def _following(state: OrderState) -> Iterable[Stage]:
