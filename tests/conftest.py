@@ -4,7 +4,12 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.support.parts", "tests.support.ansible_world", "tests.support.whole_stack"]
+pytest_plugins = [
+    "tests.support.parts",
+    "tests.support.ansible_world",
+    "tests.support.whole_stack",
+    "tests.support.proxied",
+]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

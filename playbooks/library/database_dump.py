@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import datetime, timezone
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,14 @@ LONGEST_S = 86_400
 """The stage's own limit ends a dump long before."""
 
 
+MOMENT = "????????T??????.??????Z"
+
+
+def name_of(moment: str, order: str) -> str:
+    """A dump's name, or with MOMENT the pattern of all of an order's. Later ones sort behind earlier ones."""
+    return f"{moment}-{order}.dump"
+
+
 class Directory:
     """Dumps in a directory of this machine, readable by its owner alone."""
 
@@ -52,7 +61,7 @@ class Directory:
 
     def find(self, order: str) -> str | None:
         """The last dump of an order."""
-        return max(map(str, self._folder.glob(f"*Z-{order}.dump")), default=None)
+        return max(map(str, self._folder.glob(name_of(MOMENT, order))), default=None)
 
     def keep(self, file: Path, name: str) -> str:
         """Put a whole dump in its place."""
@@ -79,7 +88,7 @@ class Bucket:
             found = self._storage.below(self._s3, self.bucket, self._prefix)
         except self._storage.ERRORS as error:
             raise self._storage.refused(error, self.bucket) from None
-        keys = [key for key in found if key.endswith(f"Z-{order}.dump")]
+        keys = [key for key in found if fnmatchcase(key, self._prefix + name_of(MOMENT, order))]
         return f"s3://{self.bucket}/{max(keys)}" if keys else None
 
     def keep(self, file: Path, name: str) -> str:
@@ -154,7 +163,7 @@ def dumped(parameters: dict[str, Any]) -> dict[str, Any]:
     try:
         dump(parameters, file)
         moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")  # noqa: UP017 - Python 3.8 on servers
-        return {"changed": True, "place": target.keep(file, f"{moment}-{order}.dump"), "problem": None}
+        return {"changed": True, "place": target.keep(file, name_of(moment, order)), "problem": None}
     finally:
         file.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """The stages that take away or look again, over doubles: what they do, and that a repetition does no more."""
 
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -93,8 +94,10 @@ def test_a_removal_is_told_where_dumps_go() -> None:
         "dump": False,
     }
     assert document["dumps"] == {"place": "/var/lib/sw/dumps", "aside": "/var/lib/sw/dumps"}
-    far = SETTINGS.model_copy(update={"executor": ExecutorSettings(dumps="s3://dumps/sw")})
-    assert removal_document(remove(make.deployable("7"), API), far)["dumps"]["place"] == "s3://dumps/sw"
+    for told, place in (("s3://dumps/sw", "s3://dumps/sw"), ("mine", str(Path.cwd() / "mine"))):
+        settings = SETTINGS.model_copy(update={"executor": ExecutorSettings(dumps=told)})
+        found = removal_document(remove(make.deployable("7"), API), settings)["dumps"]
+        assert found == {"place": place, "aside": "/var/lib/sw/dumps"}
 
 
 async def test_buckets_go_when_they_are_empty_and_what_stays_is_said() -> None:

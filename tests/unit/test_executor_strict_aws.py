@@ -11,7 +11,8 @@ from executor.operators.environment import EnvironmentOperator
 from stagewright.contracts.work import Allocation
 from stagewright.errors import Retryable, Terminal
 from tests.support.executor_contracts import BucketsContract, DnsContract, policy, settings
-from tests.support.executor_doubles import StrictRoute53, StrictS3, Weather, memory_world
+from tests.support.executor_doubles import memory_world
+from tests.support.executor_strict_aws import StrictRoute53, StrictS3, Weather
 
 DOMAINS = ["api.lab.makeitsaas.com", "front.lab.makeitsaas.com"]
 

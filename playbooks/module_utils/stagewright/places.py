@@ -1,7 +1,7 @@
 """Where things are on a server, and writing them so that nobody ever sees half of one.
 
-<home>/environments/<environment>/<service>/ of an API, <home>/fronts/<environment>/<service>/ of the builds of
-a front: a service that moves to the other block leaves the one and does not touch the other.
+<home>/environments/<environment>/<service>/ of an API, <home>/fronts/<environment>/<service>/ of the builds
+of a front: a service that moves to the other block leaves the one and does not touch the other.
     releases/<commit>/      the source, its dependencies, `.env`, `.discovery.json`
     current                 a link to the release that runs
     repository.git/         what was fetched so far

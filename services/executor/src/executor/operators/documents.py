@@ -4,6 +4,7 @@ The argument specs of `playbooks/roles` describe each field.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from stagewright.contracts.commands import DeployService, RemoveService
@@ -34,10 +35,12 @@ def removal_document(command: RemoveService, settings: Settings) -> dict[str, An
         exclude_none=True,
         include={"environment": True, "order_id": True, "service": {"id"}, "allocation": True, "dump": True},
     )
-    ours = str((settings.data_dir / "dumps").absolute())
+    ours, place = str((settings.data_dir / "dumps").absolute()), settings.executor.dumps
+    if place and not place.startswith("s3://"):
+        place = str(Path(place).absolute())
     return {
         **document,
-        "dumps": {"place": settings.executor.dumps or ours, "aside": ours},
+        "dumps": {"place": place or ours, "aside": ours},
         **_places(command.allocation, settings),
     }
 
