@@ -144,6 +144,7 @@ def test_a_service_on_a_server_that_is_gone_is_replaced() -> None:
     assert {one.server for one in saga.environment().allocations.values()} == {"server-2", None}
     dropped = [change.event for change in saga.log if isinstance(change.event, ServiceDropped)]
     assert {event.allocation.server for event in dropped} == {"server-1"}
+    assert {event.allocation.database for event in dropped} == {None}, "the services keep their databases"
 
 
 # Redeploy and maintenance

@@ -77,9 +77,12 @@ def tls_policy(environment: str, routes: Sequence[SiteRoute]) -> Json:
 
 
 def _domain(domain: str, routes: Sequence[SiteRoute], storage: Storage) -> Json:
+    # Where nothing matches Caddy answers an empty 200.
+    nothing = {"handle": [{"handler": "static_response", "status_code": 404}]}
+    found = [*(_path_route(route, storage) for route in routes), nothing]
     return {
         "match": [{"host": [domain]}],
-        "handle": [{"handler": "subroute", "routes": [_path_route(route, storage) for route in routes]}],
+        "handle": [{"handler": "subroute", "routes": found}],
         "terminal": True,
     }
 

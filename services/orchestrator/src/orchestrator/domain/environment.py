@@ -183,17 +183,27 @@ def moved(before: Allocation, after: Allocation) -> bool:
 def _allocated(state: EnvironmentState, event: AllocationsRecorded) -> EnvironmentState:
     found = {allocation.service: allocation for allocation in event.allocations}
     left = tuple(
-        Tenant(state.tenants[name], before)
+        _leftover(state.tenants[name], before, found[name])
         for name, before in state.allocations.items()
         if name in found and moved(before, found[name])
     )
-    still = tuple(one for one in state.leftovers + left if found.get(one.service.id) != one.allocation)
+    still = tuple(
+        one
+        for one in state.leftovers + left
+        if one.service.id not in found or moved(one.allocation, found[one.service.id])
+    )
     return state._replace(
         allocations={**state.allocations, **found},
         tenants={**state.tenants, **{service.id: service for service in event.tenants}},
         leftovers=still,
         freed=tuple(one for one in state.freed if one not in event.allocations),
     )
+
+
+def _leftover(service: Deployable, before: Allocation, after: Allocation) -> Tenant:
+    """What is left at the old place; a database that the service keeps is not."""
+    kept = before.database == after.database
+    return Tenant(service, before.model_copy(update={"database": None}) if kept else before)
 
 
 def _dropped(state: EnvironmentState, event: ServiceDropped) -> EnvironmentState:
