@@ -13,7 +13,7 @@ from executor.operators.world import World
 from executor.stages import handlers
 from stagewright import ids
 from stagewright.contracts.base import Stage
-from stagewright.contracts.commands import AllocateResources, Command, CreateVariables
+from stagewright.contracts.commands import AllocateResources, Command, CreateVariables, RemoveService
 from stagewright.contracts.events import Outcome
 from stagewright.contracts.orders import Repository
 from stagewright.contracts.work import Allocation, Deployed, Location, Route, SecretRef
@@ -110,6 +110,24 @@ async def test_inspect_looks_into_the_bucket_of_a_front() -> None:
     where.buckets._client.put_object(Bucket="stagewright-3", Key="8/deployed.json", Body=marker)
     (found,) = (await run(where, command)).services
     assert (found.running, found.health) == (RUNS, "ready")
+
+
+async def test_a_server_that_left_the_settings_runs_nothing_and_is_left_alone() -> None:
+    gone = API.model_copy(update={"server": "server-9", "database": None})
+    hosts = MemoryHosts(running={"7": Running(RUNS, 3001, True)})
+    where = world(hosts=hosts)
+    deployed = (Deployed(service="7", commit=RUNS, allocation=gone),)
+    (found,) = (await run(where, make.inspect(deployed=deployed))).services
+    assert (found.running, found.health) == (None, None)
+    command = RemoveService(
+        command_id=ids.command_id("o1", Stage.REMOVE_SERVICES, "7", 1),
+        order_id="o1",
+        environment="3",
+        service=make.deployable(),
+        allocation=gone,
+    )
+    removed = await run(where, command)
+    assert (removed.changed, removed.run) == ((), None)
 
 
 async def test_inspect_names_taken_ports_without_our_own() -> None:

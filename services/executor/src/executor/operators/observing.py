@@ -13,11 +13,11 @@ async def observed(
     """(The commit that is really there, its health); (None, None) where the service is not up on its place.
 
     Raises:
-        Terminal: `server.unknown`; Retryable: `server.unreachable`, `bucket.unavailable`.
+        Retryable: `server.unreachable`, `bucket.unavailable`.
     """
     if allocation.bucket is not None:
         return await _front(world, allocation.bucket, allocation.prefix)
-    if allocation.port is None:
+    if allocation.port is None or not world.knows(allocation.server):
         return None, None
     return await _api(world, environment, allocation.service, allocation.server, allocation.port)
 

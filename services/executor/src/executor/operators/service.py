@@ -99,6 +99,9 @@ class ServiceOperator:
         place = command.allocation
         front = place.bucket is not None
         self._check(place.prefix if front else place.port)
+        if place.database is None and not self._world.knows(place.server):
+            # The server was taken out of the settings, and the service moved: what is on it is its owner's.
+            return Removal(None, (), None)
         result = await self._world.playbooks.run(
             Playbook(
                 name="remove_front" if front else "remove_api",

@@ -25,6 +25,10 @@ class World:
     hosts: Hosts
     playbooks: Playbooks
 
+    def knows(self, name: str | None) -> bool:
+        """Whether the settings still have the server."""
+        return name is None or any(server.name == name for server in self.settings.servers)
+
     def server(self, name: str | None) -> ServerSettings:
         """A server by its name; the first one for None.
 
