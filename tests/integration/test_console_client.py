@@ -16,6 +16,7 @@ from stagewright.messaging import topology
 from stagewright.settings import NatsSettings, Settings
 from tests.support.console_backend import Backend, backend
 from tests.support.console_bus import Bus, bus
+from tests.support.console_messages import AT, Running
 from tests.support.eventually import eventually
 
 ORDER = b"environment_id: '3'\n"
@@ -48,7 +49,7 @@ async def test_submit_is_accepted_and_again_a_duplicate(server: Bus, system: Bac
 async def test_a_lost_reply_is_asked_for_again_under_the_same_id(
     server: Bus, system: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.client._SUBMIT_TRY", 0.3)
+    monkeypatch.setattr("console.asking._TRY", 0.3)
     system.swallow = 1
     async with connected(settings(server)) as console:
         reply = await console.submit(ORDER)
@@ -145,7 +146,7 @@ async def test_the_query_ends_the_wait_where_the_streams_forgot(
 ) -> None:
     monkeypatch.setattr("console.waiting._FIRST_LOOK", 0.05)
     monkeypatch.setattr("console.waiting._GRACE", 0.05)
-    system.orders["old"] = "failed"
+    system.orders["old"] = Running("old", {}, "alice", status="failed", finished_at=AT)
     async with connected(settings(server)) as console:
         assert await asyncio.wait_for(wait_for_end(console, "old", lambda _: None), 10) == "failed"
 

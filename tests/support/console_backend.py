@@ -1,13 +1,15 @@
 """Speaks the wire contract over a real bus: a small stand-in for intake, orchestrator and executor.
 
-It takes any body that is JSON or looks like an order, lets the order run through its stages in
-`step` seconds each, and answers the queries that the console asks.
+It takes any body that is JSON or looks like an order, lets the order run through its stages in `step` seconds
+each, and answers what the console asks. The order's description chooses what happens to it: `fail` (and a
+retry succeeds), `revert`, `stuck`, `approve`, `incomplete`, `never` (ready), `same` (no changes),
+`unplannable`, or nothing special.
 """
 
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import nats
@@ -15,264 +17,186 @@ import yaml
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from stagewright.clock import rfc3339, utc_now
-from stagewright.contracts.base import STAGES, Message, Stage
-from stagewright.contracts.events import (
-    CommandFailed,
-    Decision,
-    EnvironmentConfigured,
-    EnvironmentInspected,
-    InspectedService,
-    OrderEnded,
-    OrderPlanned,
-    ResourcesAllocated,
-    RoutesUpdated,
-    ServiceDeployed,
-    VariablesCreated,
-)
-from stagewright.contracts.logs import TaskLog
-from stagewright.contracts.orders import FieldError, Receipt, SubmitReply
+from stagewright.contracts.base import Contract
+from stagewright.contracts.control import VERBS, ControlReply, ControlRequest, Verb, control_subject
+from stagewright.contracts.orders import FieldError, Order, Receipt, SubmitReply
 from stagewright.contracts.queries import (
-    EnvironmentView,
+    AttemptList,
     EventList,
     OrderList,
+    OrderListQuery,
     OrderSummary,
-    OrderView,
+    PlanReply,
     Probe,
     QueryError,
-    ServiceOutcomeView,
-    StageView,
+    RollbackOrder,
     StoredEventView,
 )
 from stagewright.errors import ErrorInfo
-from stagewright.ids import command_id, uuid7
+from stagewright.ids import uuid7
 from stagewright.messaging import topology
 from stagewright.messaging.declaring import declare
-from stagewright.messaging.envelope import envelope, header
-from stagewright.messaging.publishing import Outgoing, publish_all
+from stagewright.messaging.envelope import header
 from tests.support.console_bus import BACKEND, Bus
-
-COMMIT = "a" * 40
-AT = "2026-11-23T10:00:00.000000Z"
-BROKEN = ErrorInfo(
-    kind="terminal",
-    code="repository.ref_not_found",
-    resource="services[7].repository",
-    reason="the repository has no branch nowhere.",
-    remedy="Write a branch that it has.",
-)
+from tests.support.console_course import Course
+from tests.support.console_messages import AT, COMMIT, Running, environment_view
 
 
-class Backend:
-    """`orders` holds every accepted id and its state; `submits` counts requests per id."""
+class Backend(Course):
+    """`submits` counts requests per id; `asked` is every control request; `swallow` loses so many replies."""
 
     def __init__(self, client: Client, *, step: float = 0.02) -> None:
-        self.client = client
-        self.step = step
-        self.orders: dict[str, str] = {}
+        super().__init__(client, step=step)
         self.submits: dict[str, int] = {}
+        self.asked: list[tuple[Verb, ControlRequest]] = []
         self.swallow = 0
-        """So many submits are taken, and their replies lost."""
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
         await self.client.subscribe(topology.SUBMIT, cb=self._submit)
+        await self.client.subscribe(topology.PLAN, cb=self._plan)
         for subject, answer in (
             ("queries.orders.list", self._list),
             ("queries.orders.show", self._show),
             ("queries.orders.events", self._events),
+            ("queries.orders.attempts", self._attempts),
+            ("queries.orders.rollback", self._rollback),
+            ("queries.plans.show", self._plan_view),
             ("queries.environments.show", self._environment),
             ("queries.system.health", self._health),
         ):
-            await self.client.subscribe(subject, cb=answer)
+            await self.client.subscribe(subject, cb=_answering(answer))
+        for verb in VERBS:
+            await self.client.subscribe(control_subject(verb), cb=self._controlling(verb))
         await self.client.flush()
 
     async def _submit(self, msg: Msg) -> None:
-        order_id = header(msg.headers, "Nats-Msg-Id") or str(uuid7())
+        order_id, order = header(msg.headers, "Nats-Msg-Id") or str(uuid7()), _order(msg.data)
         self.submits[order_id] = self.submits.get(order_id, 0) + 1
-        try:
-            order = yaml.safe_load(msg.data)
-        except yaml.YAMLError:
-            order = None
-        if not isinstance(order, dict):
-            error = FieldError(code="order.not_yaml", field="", message="is neither YAML nor JSON.")
-            await msg.respond(SubmitReply(status="rejected", errors=(error,)).model_dump_json().encode())
+        if order is None:
+            await _respond(msg, SubmitReply(status="rejected", errors=(NOT_YAML,)))
             return
         known = order_id in self.orders
         if not known:
-            self.orders[order_id] = "running"
-            self.spawn(order_id, fail=order.get("description") == "fail")
+            by = header(msg.headers, "Stagewright-Submitter") or "anonymous"
+            self.orders[order_id] = Running(order_id, order, by)
+            self.spawn(self.run(order_id))
         if self.swallow:
             self.swallow -= 1
             return
         receipt = Receipt(order_id=order_id, digest="0" * 64, received_at=AT)
         status = "duplicate" if known else "accepted"
-        reply = SubmitReply(status=status, order_id=order_id, receipt=receipt)
-        await msg.respond(reply.model_dump_json().encode())
+        await _respond(msg, SubmitReply(status=status, order_id=order_id, receipt=receipt))
 
-    def spawn(self, order_id: str, *, fail: bool = False) -> None:
-        task = asyncio.create_task(self.run(order_id, fail=fail))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def run(self, order_id: str, *, fail: bool = False) -> None:
-        """Publish what an order of three services says on its way."""
-        for stage in STAGES:
-            await asyncio.sleep(self.step)
-            if fail and stage is Stage.DEPLOY_SERVICES:
-                await self.log(order_id, stage, "Check out the commit", "failed", service="7")
-                await self._fail(order_id, stage)
-                return
-            await self._stage(order_id, stage)
-        await self.event(
-            order_id,
-            "order",
-            OrderEnded(order_id=order_id, environment="3", status="succeeded", finished_at=now()),
-        )
-        self.orders[order_id] = "succeeded"
-
-    async def _stage(self, order_id: str, stage: Stage) -> None:
-        match stage:
-            case Stage.INSPECT:
-                found = tuple(InspectedService(service=s, commit=COMMIT) for s in "678")
-                await self.event(
-                    order_id, stage, EnvironmentInspected(**self._outcome(order_id, stage), services=found)
-                )
-                lines = tuple(
-                    Decision(service=s, decision="create", reasons=("nothing runs",), commit=COMMIT)
-                    for s in "678"
-                )
-                await self.event(
-                    order_id, "order", OrderPlanned(order_id=order_id, environment="3", decisions=lines)
-                )
-            case Stage.CONFIGURE_ENVIRONMENT:
-                await self.event(
-                    order_id, stage, EnvironmentConfigured(**self._outcome(order_id, stage), records=())
-                )
-            case Stage.ALLOCATE_RESOURCES:
-                await self.event(
-                    order_id, stage, ResourcesAllocated(**self._outcome(order_id, stage), allocations=())
-                )
-            case Stage.CREATE_VARIABLES:
-                await self.event(
-                    order_id, stage, VariablesCreated(**self._outcome(order_id, stage), services=())
-                )
-            case Stage.DEPLOY_SERVICES:
-                await asyncio.gather(*(self._deploy(order_id, service) for service in "678"))
-            case Stage.UPDATE_ROUTES:
-                await self.event(
-                    order_id, stage, RoutesUpdated(**self._outcome(order_id, stage), routes=(), changed=True)
-                )
-
-    async def _deploy(self, order_id: str, service: str) -> None:
-        for task in ("Make the database", "Check out the commit", "Install packages", "Start the process"):
-            await self.log(order_id, Stage.DEPLOY_SERVICES, task, "started", service=service)
-            await asyncio.sleep(self.step * (1 + int(service) / 10))
-            await self.log(order_id, Stage.DEPLOY_SERVICES, task, "changed", service=service)
-        deployed = ServiceDeployed(
-            **self._outcome(order_id, Stage.DEPLOY_SERVICES, service),
-            service=service,
-            commit=COMMIT,
-            health="ready",
-            changed=("Start the process",),
-        )
-        await self.event(order_id, Stage.DEPLOY_SERVICES, deployed)
-
-    async def _fail(self, order_id: str, stage: Stage) -> None:
-        failed = CommandFailed(**self._outcome(order_id, stage, "7"), service="7", error=BROKEN)
-        await self.event(order_id, stage, failed)
-        ended = OrderEnded(
-            order_id=order_id, environment="3", status="failed", error=BROKEN, finished_at=now()
-        )
-        await self.event(order_id, "order", ended)
-        self.orders[order_id] = "failed"
-
-    def _outcome(self, order_id: str, stage: Stage, service: str | None = None) -> dict:
-        return {
-            "command_id": command_id(order_id, stage, service, 1),
-            "order_id": order_id,
-            "environment": "3",
-            "stage": stage,
-            "attempt": 1,
-            "started_at": now(),
-            "finished_at": now(),
-        }
-
-    async def log(self, order_id: str, stage: Stage, task: str, status: str, *, service: str) -> None:
-        message = TaskLog(
-            order_id=order_id,
-            environment="3",
-            stage=stage,
-            service=service,
-            task=task,
-            status=status,
-            at=now(),
-            duration_s=None if status == "started" else self.step,
-        )
-        await self._publish(topology.logs_subject("3", order_id, stage), topology.LOGS, message, order_id)
-
-    async def event(self, order_id: str, stage: str, message: Message) -> None:
-        await self._publish(topology.event_subject(stage, "3", order_id), topology.EVENTS, message, order_id)
-
-    async def _publish(self, subject: str, stream: str, message: Message, order_id: str) -> None:
-        head = envelope(
-            message,
-            message_id=uuid7(),
-            source="backend",
-            time=now(),
-            correlation_id=order_id,
-            causation_id=order_id,
-        )
-        await publish_all(self.client.jetstream(), [Outgoing(subject, stream, message.to_json(), head)])
-
-    async def _list(self, msg: Msg) -> None:
-        orders = tuple(
-            OrderSummary(
-                order_id=order_id, environment_id="3", action="update", status=status, received_at=AT
-            )
-            for order_id, status in self.orders.items()
-        )
-        await msg.respond(OrderList(orders=orders).model_dump_json().encode())
-
-    async def _show(self, msg: Msg) -> None:
-        order_id = yaml.safe_load(msg.data)["order_id"]
-        if order_id not in self.orders:
-            await msg.respond(_unknown(f"orders/{order_id}"))
+    async def _plan(self, msg: Msg) -> None:
+        order_id, order = header(msg.headers, "Nats-Msg-Id") or str(uuid7()), _order(msg.data)
+        if order is None:
+            await _respond(msg, PlanReply(status="rejected", errors=(NOT_YAML,)))
             return
-        status = self.orders[order_id]
-        view = OrderView(
-            order_id=order_id,
-            environment_id="3",
-            action="update",
-            status=status,
-            received_at=AT,
-            error=BROKEN if status == "failed" else None,
-            stages=tuple(StageView(stage=s, status="pending", attempts=0) for s in STAGES),
-            services=(ServiceOutcomeView(id="6", decision="create", commit=COMMIT, health="ready"),),
-        )
-        await msg.respond(view.model_dump_json().encode())
+        one = Running(order_id, order, "anonymous", purpose="plan")
+        if header(msg.headers, "Stagewright-Offline") == "true":
+            await _respond(msg, PlanReply(status="planned", plan=one.plan_view(offline=True)))
+            return
+        self.orders[order_id] = one
+        self.spawn(self.make_plan(one))
+        await _respond(msg, PlanReply(status="accepted", order_id=order_id))
 
-    async def _events(self, msg: Msg) -> None:
+    def _controlling(self, verb: Verb) -> Callable[[Msg], Awaitable[None]]:
+        async def control(msg: Msg) -> None:
+            request = ControlRequest.model_validate_json(msg.data)
+            self.asked.append((verb, request))
+            one = self.orders.get(request.order_id)
+            error = _refusal(verb, request, one)
+            status = "refused" if error else "done"
+            await _respond(msg, ControlReply(status=status, order_id=request.order_id, error=error))
+            if one and not error:
+                await self.do(verb, request, one)
+
+        return control
+
+    def _list(self, body: dict) -> Contract:
+        query = OrderListQuery.model_validate(body)
+        return OrderList(
+            orders=tuple(
+                OrderSummary(
+                    order_id=one.order_id,
+                    environment_id="3",
+                    action=one.action,
+                    status=one.status,
+                    received_at=AT,
+                )
+                for one in self.orders.values()
+                if one.purpose == query.purpose and query.status in {None, one.status}
+            )
+        )
+
+    def _show(self, body: dict) -> Contract:
+        one = self.orders.get(body["order_id"])
+        return one.view() if one else _unknown(f"orders/{body['order_id']}")
+
+    def _plan_view(self, body: dict) -> Contract:
+        one = self.orders.get(body["plan_id"])
+        return one.plan_view() if one else _unknown(f"plans/{body['plan_id']}")
+
+    def _attempts(self, body: dict) -> Contract:
+        one = self.orders.get(body["order_id"])
+        return AttemptList(attempts=tuple(one.attempts)) if one else _unknown(f"orders/{body['order_id']}")
+
+    def _rollback(self, body: dict) -> Contract:
+        one = self.orders.get(body["to"])
+        if one is None or body["environment_id"] != "3":
+            return _unknown(f"orders/{body['to']}")
+        order = {**EXAMPLE, "action": "rollback", "to": one.order_id}
+        if one.scenario:
+            order["description"] = one.scenario
+        return RollbackOrder(order=Order.model_validate(order))
+
+    def _events(self, body: dict) -> Contract:
         event = StoredEventView(
             position=1, stream="order-1", version=1, type="OrderReceived.v1", recorded_at=AT, body={}
         )
-        await msg.respond(EventList(events=(event,)).model_dump_json().encode())
+        return EventList(events=(event,))
 
-    async def _environment(self, msg: Msg) -> None:
-        environment = yaml.safe_load(msg.data)["environment_id"]
-        if environment != "3":
-            await msg.respond(_unknown(f"environments/{environment}"))
-            return
-        view = EnvironmentView(environment_id="3", domains=("manager-api.lab.makeitsaas.com",), services=())
-        await msg.respond(view.model_dump_json().encode())
+    def _environment(self, body: dict) -> Contract:
+        if body["environment_id"] != "3":
+            return _unknown(f"environments/{body['environment_id']}")
+        orders = [one for one in self.orders.values() if one.purpose == "apply"]
+        owner = next((one.order_id for one in orders if one.finished_at is None), None)
+        last = next((one.order_id for one in reversed(orders) if one.finished_at), None)
+        return environment_view(ready=all(one.ready for one in orders), owner=owner, last=last)
 
-    async def _health(self, msg: Msg) -> None:
-        await msg.respond(Probe(status="ready", position=7).model_dump_json().encode())
+    def _health(self, body: dict) -> Contract:
+        return Probe(status="ready", position=7)
+
+
+EXAMPLE: dict = {
+    "action": "update",
+    "environment_id": "3",
+    "api": {
+        "domains": ["manager-api.lab.makeitsaas.com"],
+        "services": [
+            {
+                "id": "6",
+                "path": "/core",
+                "repository": {"url": "https://github.com/makeitsaas/core", "version": COMMIT},
+                "type": "node",
+            }
+        ],
+    },
+    "front": {
+        "domains": ["manager-angular.lab.makeitsaas.com"],
+        "services": [
+            {
+                "id": "8",
+                "path": "/",
+                "repository": {"url": "https://github.com/makeitsaas/front", "version": COMMIT},
+                "type": "angular",
+            }
+        ],
+    },
+}
+"""An order that holds to every rule, where a test needs one."""
+
+NOT_YAML = FieldError(code="order.not_yaml", field="", message="is neither YAML nor JSON.")
 
 
 @asynccontextmanager
@@ -295,19 +219,52 @@ async def backend(bus: Bus, *, step: float = 0.02) -> AsyncIterator[Backend]:
         await client.close()
 
 
-def now() -> str:
-    return rfc3339(utc_now())
+def _order(body: bytes) -> dict | None:
+    try:
+        order = yaml.safe_load(body)
+    except yaml.YAMLError:
+        return None
+    return order if isinstance(order, dict) else None
 
 
-def _unknown(resource: str) -> bytes:
-    info = ErrorInfo(
-        kind="terminal",
-        code="query.not_found",
-        resource=resource,
-        reason="there is no such thing.",
-        remedy="See `orders list`.",
+async def _respond(msg: Msg, reply: Contract) -> None:
+    await msg.respond(reply.model_dump_json().encode())
+
+
+def _answering(answer: Callable[[dict], Contract]) -> Callable[[Msg], Awaitable[None]]:
+    async def respond(msg: Msg) -> None:
+        await _respond(msg, answer(yaml.safe_load(msg.data or b"{}")))
+
+    return respond
+
+
+def _refusal(verb: Verb, request: ControlRequest, one: Running | None) -> ErrorInfo | None:
+    wanted = {"approve": "awaiting_approval", "reject": "awaiting_approval", "retry": "failed"}.get(verb)
+    if one is None:
+        return _error("order.unknown", request.order_id, "no such order is in the log.")
+    if wanted is not None and one.status != wanted:
+        return _error("order.running", one.order_id, f"the order is {one.status}.")
+    if verb == "approve" and request.by == one.by:
+        return _error("approval.own_order", one.order_id, f"{request.by} submitted the order.")
+    return None
+
+
+def _error(code: str, order_id: str, reason: str) -> ErrorInfo:
+    return ErrorInfo(
+        kind="terminal", code=code, resource=f"orders[{order_id}]", reason=reason, remedy="Look at it first."
     )
-    return QueryError(error=info).model_dump_json().encode()
+
+
+def _unknown(resource: str) -> QueryError:
+    return QueryError(
+        error=ErrorInfo(
+            kind="terminal",
+            code="query.not_found",
+            resource=resource,
+            reason="there is no such thing.",
+            remedy="See `orders list`.",
+        )
+    )
 
 
 async def _serve(home: str) -> None:

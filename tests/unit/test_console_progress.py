@@ -1,89 +1,23 @@
 """How far an order is, folded from messages."""
 
-from uuid import UUID
-
 from console.narration import describe
-from console.progress import Progress
-from stagewright.contracts.base import Message, Stage
+from stagewright.contracts.base import Stage
 from stagewright.contracts.events import (
-    CommandFailed,
-    Decision,
     EnvironmentConfigured,
-    EnvironmentInspected,
-    InspectedService,
-    OrderEnded,
-    OrderPlanned,
     RoutesUpdated,
-    ServiceDeployed,
 )
-from stagewright.contracts.logs import TaskLog
-from stagewright.errors import ErrorInfo
-
-COMMIT = "b" * 40
-
-
-def at(second: int) -> str:
-    return f"2026-11-23T10:00:{second:02}.000000Z"
-
-
-def outcome(stage: Stage, begin: int, end: int, attempt: int = 1) -> dict[str, object]:
-    return {
-        "command_id": UUID(int=1),
-        "order_id": "o",
-        "environment": "3",
-        "stage": stage,
-        "attempt": attempt,
-        "started_at": at(begin),
-        "finished_at": at(end),
-    }
-
-
-def inspected() -> EnvironmentInspected:
-    found = (InspectedService(service="6", commit=COMMIT), InspectedService(service="7", commit=COMMIT))
-    return EnvironmentInspected(**outcome(Stage.INSPECT, 0, 1), services=found)
-
-
-def planned(*decisions: str) -> OrderPlanned:
-    lines = tuple(
-        Decision(service=service, decision=decision, reasons=("why",), commit=COMMIT)
-        for service, decision in zip("67", decisions, strict=True)
-    )
-    return OrderPlanned(order_id="o", environment="3", decisions=lines)
-
-
-def deployed(service: str, end: int) -> ServiceDeployed:
-    fields = outcome(Stage.DEPLOY_SERVICES, 2, end)
-    return ServiceDeployed(**fields, service=service, commit=COMMIT, health="ready")
-
-
-def failure(kind: str, attempt: int = 1, service: str | None = None) -> CommandFailed:
-    error = ErrorInfo(kind=kind, code="a.b", resource="services[7]", reason="it broke.", remedy="Mend it.")
-    fields = outcome(Stage.DEPLOY_SERVICES, 2, 3, attempt)
-    return CommandFailed(**fields, service=service, error=error)
-
-
-def ended(status: str) -> OrderEnded:
-    return OrderEnded(order_id="o", environment="3", status=status, finished_at=at(20))
-
-
-def task(name: str, service: str = "6", attempt: int = 1) -> TaskLog:
-    return TaskLog(
-        order_id="o",
-        environment="3",
-        stage=Stage.DEPLOY_SERVICES,
-        service=service,
-        attempt=attempt,
-        task=name,
-        status="started",
-        at=at(3),
-    )
-
-
-def progress(*messages: Message) -> Progress:
-    result = Progress()
-    for second, message in enumerate(messages, start=1):
-        result.apply(message, at(second))
-    return result
+from tests.support.console_told import (
+    COMMIT,
+    at,
+    deployed,
+    ended,
+    failure,
+    inspected,
+    outcome,
+    planned,
+    progress,
+    task,
+)
 
 
 def test_the_stage_after_a_finished_one_is_running() -> None:
@@ -134,6 +68,7 @@ def test_a_stage_that_had_nothing_to_do_is_skipped_at_the_end() -> None:
 def test_every_message_is_told_in_words() -> None:
     told = [list(describe(m)) for m in (inspected(), planned("create", "unchanged"), failure("terminal"))]
     assert told[0] == [("inspect", f"done in 1.00 s: 6 at {COMMIT[:10]}, 7 at {COMMIT[:10]}")]
-    assert told[1][1] == ("plan", f"7 unchanged at {COMMIT[:10]}: why")
+    assert told[1][0] == ("plan", "environment update: domains changes")
+    assert told[1][2] == ("plan", f"7 unchanged at {COMMIT[:10]}: why")
     assert "it broke. [a.b] Mend it." in told[2][0][1]
     assert list(describe(task("begins"))) == []

@@ -97,9 +97,7 @@ class Progress:
             case Outcome():
                 self._done(message)
             case OrderPlanned():
-                for line in message.decisions:
-                    service = self.service(line.service)
-                    service.decision, service.commit = line.decision, line.commit
+                self._planned(message)
             case OrderEnded():
                 self._end(message)
             case _:
@@ -133,6 +131,13 @@ class Progress:
                 self._retried()
             case HealthObserved():
                 self.service(message.service).health = message.health
+
+    def _planned(self, planned: OrderPlanned) -> None:
+        for line in planned.decisions:
+            service = self.service(line.service)
+            service.decision, service.commit = line.decision, line.commit
+            if line.decision in {"unchanged", "drop"} and service.deployment.status == "pending":
+                service.deployment.status = "skipped"
 
     def _task(self, log: TaskLog, at: str) -> None:
         for each in self._affected(log.stage, log.service):
@@ -181,7 +186,7 @@ class Progress:
     def _retried(self) -> None:
         """On from what failed; where everything was reversed, from the beginning."""
         for stage in self._everything():
-            if stage.status != "succeeded" or self.undone:
+            if stage.status not in {"succeeded", "skipped"} or self.undone:
                 stage.status, stage.error = "pending", None
                 stage.started_at = stage.finished_at = None
         self.state, self.ended = "running", None

@@ -89,10 +89,13 @@ async def _not_ready(console: Console, order_id: str) -> tuple[str, ...] | None:
     view = await console.order(order_id)
     if view.status not in ENDED:
         return None
+    wanted = [one.id for one in view.services if one.decision != "drop"]
+    if not wanted:
+        return ()
     environment = await console.environment(view.environment_id)
     ready = {one.id for one in environment.services if one.health == "ready"}
-    left = [one.id for one in view.services if one.decision != "drop" and one.id not in ready]
-    return tuple(left) if not left or _taken_over(environment, order_id) else None
+    left = tuple(name for name in wanted if name not in ready)
+    return left if not left or _taken_over(environment, order_id) else None
 
 
 def _taken_over(environment: EnvironmentView, order_id: str) -> bool:

@@ -101,7 +101,8 @@ def _standing(view: OrderView) -> Iterator[str]:
 
 def addresses(view: OrderView) -> list[str]:
     """Where an order's services are reached, and whether they say that they are ready."""
-    rows = [(each.id, each.health or "", each.url or "") for each in view.services]
+    there = [each for each in view.services if each.decision != "drop"]
+    rows = [(each.id, each.health or "", each.url or "") for each in there]
     return ["", *table(("SERVICE", "HEALTH", "URL"), rows)] if rows else []
 
 
