@@ -54,6 +54,10 @@ class Load:
             if waiting is not None and not waiting.done():
                 waiting.set_result(b'"succeeded"' in msg.data)
 
+    def expect(self, order_id: str) -> "asyncio.Future[bool]":
+        """What becomes true when the order has succeeded, false when it has ended otherwise."""
+        return self._ends.setdefault(order_id, asyncio.get_running_loop().create_future())
+
     async def run(self, orders: int, concurrency: int) -> float:
         """Submit `orders`, `concurrency` at a time, each caller on its own environment; returns seconds."""
         self.latencies.clear()
@@ -66,11 +70,11 @@ class Load:
         body = order(environment)
         for _ in range(count):
             order_id = str(uuid7())
-            self._ends[order_id] = asyncio.get_running_loop().create_future()
+            ended = self.expect(order_id)
             begun = time.perf_counter()
             reply = await self.client.request(SUBMIT, body, timeout=30, headers={"Nats-Msg-Id": order_id})
             if json.loads(reply.data)["status"] != "accepted":
                 raise AssertionError(f"not accepted: {reply.data.decode()}")
-            self.failed += not await asyncio.wait_for(self._ends[order_id], 60)
+            self.failed += not await asyncio.wait_for(ended, 60)
             del self._ends[order_id]
             self.latencies.append(time.perf_counter() - begun)

@@ -1,7 +1,8 @@
-"""An executor that does nothing: the real worker, handlers that answer at once, a new commit each time."""
+"""An executor that does nothing, at once or slowly: the real worker, and a new commit each time."""
 
 import asyncio
 import hashlib
+import os
 import signal
 from typing import Any
 
@@ -10,6 +11,7 @@ from executor.worker import Worker
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import (
     AllocateResources,
+    Command,
     ConfigureEnvironment,
     CreateVariables,
     DeployService,
@@ -32,6 +34,8 @@ from stagewright.messaging.presence import announce
 from stagewright.messaging.topology import EXECUTOR
 from stagewright.runtime import run
 from stagewright.settings import Settings
+
+SECONDS = "BENCH_SECONDS_A_COMMAND"
 
 
 async def inspect(command: InspectEnvironment, context: Context) -> Outcome:
@@ -74,17 +78,26 @@ async def route(command: UpdateRoutes, context: Context) -> Outcome:
     return context.answer(RoutesUpdated, routes=command.routes)
 
 
-def instant(run: Any) -> Handler:
-    return Handler(run, leased=False, instant=True)
+def doing(run: Any, seconds: float) -> Handler:
+    """At once; or as long as a stage of real work would take, under a lease as real work is."""
+    if not seconds:
+        return Handler(run, leased=False, instant=True)
+
+    async def wait(command: Command, context: Context) -> Outcome:
+        await asyncio.sleep(seconds)
+        answer: Outcome = await run(command, context)
+        return answer
+
+    return Handler(wait)
 
 
-HANDLERS = {
-    Stage.INSPECT: instant(inspect),
-    Stage.CONFIGURE_ENVIRONMENT: instant(configure),
-    Stage.ALLOCATE_RESOURCES: instant(allocate),
-    Stage.CREATE_VARIABLES: instant(variables),
-    Stage.DEPLOY_SERVICES: instant(deploy),
-    Stage.UPDATE_ROUTES: instant(route),
+RUNS = {
+    Stage.INSPECT: inspect,
+    Stage.CONFIGURE_ENVIRONMENT: configure,
+    Stage.ALLOCATE_RESOURCES: allocate,
+    Stage.CREATE_VARIABLES: variables,
+    Stage.DEPLOY_SERVICES: deploy,
+    Stage.UPDATE_ROUTES: route,
 }
 
 
@@ -94,7 +107,9 @@ async def serve() -> None:
     await announce(client, "executor", "does nothing")
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await Worker(client, HANDLERS, slots=settings.executor.slots).run(stop)
+    seconds = float(os.environ.get(SECONDS, "0"))
+    handlers = {stage: doing(run, seconds) for stage, run in RUNS.items()}
+    await Worker(client, handlers, slots=settings.executor.slots).run(stop)
     await client.close()
 
 

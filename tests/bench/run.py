@@ -23,7 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.store.event_store import EventStore
+from tests.bench.crowd import forty_orders
 from tests.bench.load import Load
+from tests.bench.playbooks import playbooks
 from tests.bench.system import System, running
 
 ALONE, ROUNDS, TOGETHER, CALLERS = 200, 3, 4096, (16, 128, 512)
@@ -107,6 +109,7 @@ async def bench() -> dict[str, Any]:
     figures["orders_to_raw_publish"] = round(
         figures["orders_per_second"] / figures["raw_publish_per_second"], 4
     )
+    figures["forty_orders"] = await forty_orders()
     return figures | {
         "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, Python {platform.python_version()}",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -146,10 +149,11 @@ def show(figures: dict[str, Any]) -> None:
 def main() -> None:
     """Run, write, print; exit 1 where an order failed."""
     figures = uvloop.run(bench())
+    figures["playbooks"] = playbooks()
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(figures, indent=2) + "\n")
     show(figures)
-    sys.exit(1 if figures["orders_failed"] else 0)
+    sys.exit(1 if figures["orders_failed"] or figures["forty_orders"]["failed"] else 0)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,9 @@ class System:
 
 
 @contextmanager
-def _services(bus: NatsServer, data_dir: Path) -> Iterator[dict[str, psutil.Process]]:
+def _services(
+    bus: NatsServer, data_dir: Path, settings: Mapping[str, str]
+) -> Iterator[dict[str, psutil.Process]]:
     environment = {
         **os.environ,
         "STAGEWRIGHT_PROFILE": "test",
@@ -48,6 +50,7 @@ def _services(bus: NatsServer, data_dir: Path) -> Iterator[dict[str, psutil.Proc
         "STAGEWRIGHT_NATS__CREDENTIALS": str(bus.credentials),
         "STAGEWRIGHT_EXECUTOR__SLOTS": "512",
         "STAGEWRIGHT_LOG_LEVEL": "warning",
+        **settings,
     }
     started = {
         name: subprocess.Popen([sys.executable, "-m", module], env=environment)
@@ -73,11 +76,11 @@ async def _answering(client: Client, name: str) -> None:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[System]:
+async def running(**settings: str) -> AsyncIterator[System]:
     """Start everything, wait until every service answers, and stop it all at the end."""
     with fresh_layout() as layout, run_nats(layout, users=True) as bus:
         data_dir = layout.root / "data"
-        with _services(bus, data_dir) as processes:
+        with _services(bus, data_dir, settings) as processes:
             client = await connect(bus.url, CONSOLE, seed_file=bus.settings.seed(CONSOLE.name))
             admin = await connect(bus.url, ORCHESTRATOR, seed_file=bus.settings.seed(ORCHESTRATOR.name))
             for name in SERVICES:
