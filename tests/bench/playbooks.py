@@ -5,7 +5,6 @@ All on one fresh stack for each number of executor slots, with everything that n
 
 import asyncio
 import copy
-import json
 import shutil
 import statistics
 import tempfile
@@ -21,8 +20,7 @@ from embedded.stack import Configuration, Stack
 from stagewright.clock import parse_rfc3339
 from stagewright.contracts.base import Stage
 from stagewright.contracts.queries import AttemptView, OrderView
-from stagewright.ids import uuid7
-from tests.support.eventually import eventually
+from tests.support.whole_stack import submit, succeeded
 
 ORDER = REPOSITORIES.parent / "orders" / "environment-3.yml"
 ROUNDS = 3
@@ -107,13 +105,8 @@ def _order(name: str) -> dict[str, Any]:
 
 
 async def _run(console: Console, order: dict[str, Any]) -> tuple[OrderView, tuple[AttemptView, ...]]:
-    reply = await console.submit(json.dumps(order).encode(), str(uuid7()))
-    assert reply.order_id, reply
-    order_id = reply.order_id
-    view = await eventually(
-        lambda: console.order(order_id), timeout=300, until=lambda found: found.finished_at is not None
-    )
-    assert view.status == "succeeded", view
+    order_id = await submit(console, order)
+    view = await succeeded(console, order_id, timeout=300)
     return view, (await console.attempts(order_id)).attempts
 
 
