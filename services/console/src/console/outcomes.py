@@ -20,7 +20,7 @@ def found(outcome: Outcome) -> str:
     match outcome:
         case EnvironmentInspected():
             seen = ", ".join(f"{each.service} at {each.commit[:10]}" for each in outcome.services)
-            return seen or "no services"
+            return seen or "there was nothing to look up"
         case ServiceDeployed():
             return f"{outcome.health} at {outcome.commit[:10]}, {_changes(len(outcome.changed))}"
         case RoutesUpdated():

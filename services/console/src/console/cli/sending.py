@@ -73,7 +73,7 @@ async def watch(
     quiet = how.output is Format.JSON
     left: tuple[str, ...] = ()
     try:
-        with watcher(order_id, action=action, quiet=quiet) as on_entry:
+        with watcher(order_id, action=action, since=known_end, quiet=quiet) as on_entry:
             async with asyncio.timeout(how.timeout):
                 end: EndStatus = await wait_for_end(console, order_id, on_entry, known_end=known_end)
                 if end == "succeeded" and how.wait is WaitFor.READY:
@@ -89,9 +89,10 @@ async def watch(
 
 
 async def _say_where(console: Console, order_id: str) -> None:
-    """What was ordered, and its addresses; an order that is done is done, whether this can be told or not."""
+    """What runs now, and where; an order that is done is done, whether this can be told or not."""
     with contextlib.suppress(StagewrightError):
-        for line in views.addresses(await console.order(order_id)):
+        order = await console.order(order_id)
+        for line in views.addresses(await console.environment(order.environment_id)):
             print(line, flush=True)
 
 

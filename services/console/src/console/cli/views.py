@@ -99,10 +99,9 @@ def _standing(view: OrderView) -> Iterator[str]:
         yield "What the order had done is reversed"
 
 
-def addresses(view: OrderView) -> list[str]:
-    """Where an order's services are reached, and whether they say that they are ready."""
-    there = [each for each in view.services if each.decision != "drop"]
-    rows = [(each.id, each.health or "", each.url or "") for each in there]
+def addresses(view: EnvironmentView) -> list[str]:
+    """Where an environment's services are reached, and whether they say that they are ready."""
+    rows = [(each.id, each.health or "", each.url or "") for each in view.services]
     return ["", *table(("SERVICE", "HEALTH", "URL"), rows)] if rows else []
 
 
