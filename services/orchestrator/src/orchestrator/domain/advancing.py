@@ -96,9 +96,7 @@ def _go_on(draft: Draft, order_id: str, policy: Policy) -> None:
 
 def _give_up(draft: Draft, order_id: str, stage: Stage, error: ErrorInfo, policy: Policy) -> None:
     """What a stage needs cannot be had, or there can be no plan: the order stops here."""
-    draft.add(
-        order_stream(order_id), PieceGivenUp(order_id=order_id, stage=stage, service=None, error=error)
-    )
+    draft.add(order_stream(order_id), PieceGivenUp(order_id=order_id, stage=stage, service=None, error=error))
     stop(draft, order_id, policy)
 
 

@@ -42,7 +42,7 @@ def failed(draft: Draft, command: Command, error: ErrorInfo, policy: Policy) -> 
         # A service that moves changes what its peers are told: back to allocation, then everything after it.
         piece = RetryDue(command.order_id, Stage.ALLOCATE_RESOURCES, None)
         attempt = state.attempts(Stage.ALLOCATE_RESOURCES)
-    floor = state.undo_floor if command.undo else state.floor
+    floor = state.turns.undo_floor if command.undo else state.turns.floor
     tried = attempt - floor.get(piece.stage, 0)
     rule = policy.rule_for(error.code)
     if tried >= rule.max_attempts:

@@ -10,7 +10,7 @@ from orchestrator.domain.facts import (
     ReplyRefused,
     RetryScheduled,
 )
-from orchestrator.domain.order import OrderState, StageState
+from orchestrator.domain.order import NO_TURNS, OrderState, Piece, StageState
 from stagewright.contracts.base import STAGES, Message, Stage
 from stagewright.contracts.commands import AllocateResources, Command, DeployService
 from stagewright.contracts.events import (
@@ -49,16 +49,13 @@ def evolve(state: OrderState, event: Message, at: str) -> OrderState:
             received_at=event.received_at,
         )
     if isinstance(event, OrderPlanned):
-        return state._replace(status="planned", plan=event, approval=None, approved_by=None)
+        planned = state._replace(status="planned", plan=event)
+        return planned.turned(approval=None, approved_by=None) if state.approval else planned
     if isinstance(event, OrderEnded):
-        return state._replace(
-            status=event.status,
-            error=event.error,
-            finished_at=event.finished_at,
-            retries={},
-            paused=False,
-            reverted=event.reverted,
+        ended = state._replace(
+            status=event.status, error=event.error, finished_at=event.finished_at, retries={}
         )
+        return ended.turned(paused=False, reverted=event.reverted) if state.turns is not NO_TURNS else ended
     return _turned(state, event)
 
 
@@ -73,11 +70,12 @@ def _refused(state: OrderState, event: ReplyRefused) -> OrderState:
 
 
 def _cancelled(state: OrderState, event: OrderCancelled) -> OrderState:
-    return state._replace(cancelled=event, retries={}, paused=False)
+    return state._replace(retries={}).turned(cancelled=event, paused=False)
 
 
 def _reversal(state: OrderState, event: ReversalBegun) -> OrderState:
-    return state._replace(undoing=event.error, error=None, retries={}, undo_stage=None, paused=False)
+    stopped = state._replace(error=None, retries={})
+    return stopped.turned(undoing=event.error, undo_stage=None, paused=False)
 
 
 def _scheduled(state: OrderState, event: RetryScheduled) -> OrderState:
@@ -94,12 +92,8 @@ def _healthy(state: OrderState, event: HealthObserved) -> OrderState:
 
 def _retried(state: OrderState, event: OrderRetried) -> OrderState:
     """Back to life. What was reversed begins anew; a reversal that stuck goes on; else what failed does."""
-    back = state._replace(
-        status="running",
-        error=None,
-        finished_at=None,
+    back = state._replace(status="running", error=None, finished_at=None, retries={}).turned(
         cancelled=None,
-        retries={},
         floor={stage: entry.attempts for stage, entry in state.stages.items()},
         undo_floor={stage: entry.attempts for stage, entry in state.undo.items()},
         only=event.services,
@@ -108,84 +102,96 @@ def _retried(state: OrderState, event: OrderRetried) -> OrderState:
     if state.status == "stuck":
         return back
     if state.reverted:
-        fresh = OrderState()
-        return back._replace(
-            undoing=None,
-            undo_stage=None,
-            reverted=False,
-            resume=None,
-            stage=None,
-            plan=None,
-            touched=fresh.touched,
-            deployed=fresh.deployed,
-        )
-    return back._replace(
-        resume=(state.resume or state.stage) if state.plan else None, approval=None, approved_by=None
-    )
+        none = frozenset[str]()
+        anew = back._replace(stage=None, plan=None, touched=none, deployed=none)
+        return anew.turned(undoing=None, undo_stage=None, reverted=False, resume=None)
+    resume = (state.resume or state.stage) if state.plan else None
+    return back.turned(resume=resume, approval=None, approved_by=None)
 
 
 def _commanded(state: OrderState, command: Command, at: str) -> OrderState:
     if command.undo:
         return _reversing(state, command, at)
     if command.stage is Stage.PROBE_SERVICES:
-        return state._replace(outstanding={**state.outstanding, command.command_id: command}, probe=None)
-    piece = (command.stage, command.target)
-    again = state.stage is not None and STAGES.index(command.stage) < STAGES.index(state.stage)
-    before = state.stages.get(command.stage, StageState())
+        out = {**state.outstanding, command.command_id: command}
+        return state._replace(outstanding=out).turned(probe=None)
     inspecting = command.stage is Stage.INSPECT
+    touched, deployed = state.touched, state.deployed
+    if isinstance(command, DeployService):
+        touched = touched | {command.service.id}
+    elif isinstance(command, AllocateResources):
+        # Services that moved change what their peers are told: what was deployed before is so no more.
+        deployed = frozenset()
     changed = state._replace(
         status="received" if inspecting else "running",
         stage=command.stage,
-        stages={**state.stages, command.stage: _begun(before, command, at)},
+        stages={**state.stages, command.stage: _begun(state.stages.get(command.stage), command, at)},
         outstanding={**state.outstanding, command.command_id: command},
-        retries={} if again else _less(state.retries, piece),
-        resume=state.resume if inspecting else None,
+        retries=_retries_after(state, command),
+        touched=touched,
+        deployed=deployed,
     )
-    if isinstance(command, AllocateResources):
-        # Services that moved change what their peers are told: what was deployed before is so no more.
-        return changed._replace(deployed=frozenset())
-    if isinstance(command, DeployService):
-        return changed._replace(touched=state.touched | {command.service.id})
-    return changed
+    return changed.turned(resume=None) if state.resume and not inspecting else changed
+
+
+def _retries_after(state: OrderState, command: Command) -> Mapping[Piece, RetryScheduled]:
+    """An earlier stage that is done again makes what was to be done again after it needless."""
+    if not state.retries:
+        return state.retries
+    again = state.stage is not None and STAGES.index(command.stage) < STAGES.index(state.stage)
+    return {} if again else _less(state.retries, (command.stage, command.target))
 
 
 def _reversing(state: OrderState, command: Command, at: str) -> OrderState:
-    before = state.undo.get(command.stage, StageState())
+    begun = _begun(state.undo.get(command.stage), command, at)
     return state._replace(
-        undo_stage=command.stage,
-        undo={**state.undo, command.stage: _begun(before, command, at)},
         outstanding={**state.outstanding, command.command_id: command},
         retries=_less(state.retries, (command.stage, command.target)),
-    )
+    ).turned(undo_stage=command.stage, undo={**state.undo, command.stage: begun})
 
 
-def _begun(before: StageState, command: Command, at: str) -> StageState:
-    return before._replace(
-        attempts=max(before.attempts, command.attempt),
-        started_at=before.started_at or at,
-        finished_at=None,
-        error=None,
-    )
+def _begun(before: StageState | None, command: Command, at: str) -> StageState:
+    if before is None:
+        return StageState(command.attempt, at)
+    return StageState(max(before.attempts, command.attempt), before.started_at or at)
 
 
 def _answered(state: OrderState, outcome: Outcome) -> OrderState:
     command = state.outstanding.get(outcome.command_id)
     outstanding = _less(state.outstanding, outcome.command_id)
-    answer = (outcome.command_id, outcome.executor, outcome.fence)
-    changed = state._replace(outstanding=outstanding, answers=(*state.answers, answer))
+    changes: dict[str, Any] = {
+        "outstanding": outstanding,
+        "answers": (*state.answers, (outcome.command_id, outcome.executor, outcome.fence)),
+    }
     if outcome.stage is Stage.PROBE_SERVICES:
-        return changed
+        return state._replace(**changes)
     undo = command is not None and command.undo
-    changed = _with_answer(changed, outcome, undo=undo)
+    if undo:
+        stage = _stage_after(state.undo, outcome, over=not outstanding)
+        state = state.turned(undo={**state.undo, outcome.stage: stage})
+    else:
+        stage = _stage_after(state.stages, outcome, over=not outstanding)
+        changes["stages"] = {**state.stages, outcome.stage: stage}
+    return state._replace(**changes, **_told(state, outcome, undo=undo))
+
+
+def _told(state: OrderState, outcome: Outcome, *, undo: bool) -> dict[str, Any]:
+    """What else an answer tells of the order."""
     if isinstance(outcome, EnvironmentInspected):
         health = {found.service: found.health for found in outcome.services if found.health is not None}
-        return changed._replace(inspected=_looked_again(state, outcome), health={**state.health, **health})
+        return {"inspected": _looked_again(state, outcome), "health": {**state.health, **health}}
     if isinstance(outcome, ServiceDeployed):
         deployed = state.deployed if undo else state.deployed | {outcome.service}
-        return changed._replace(health={**state.health, outcome.service: outcome.health}, deployed=deployed)
+        return {"health": {**state.health, outcome.service: outcome.health}, "deployed": deployed}
     if isinstance(outcome, CommandFailed) and outcome.error.kind == "terminal":
-        return changed._replace(error=state.error or outcome.error)
-    return changed
+        return {"error": state.error or outcome.error}
+    return {}
+
+
+def _stage_after(stages: Mapping[Stage, StageState], outcome: Outcome, *, over: bool) -> StageState:
+    before = stages.get(outcome.stage, StageState())
+    failure = outcome.error if isinstance(outcome, CommandFailed) else None
+    return before._replace(finished_at=outcome.finished_at if over else None, error=failure or before.error)
 
 
 def _looked_again(state: OrderState, now: EnvironmentInspected) -> EnvironmentInspected:
@@ -197,17 +203,6 @@ def _looked_again(state: OrderState, now: EnvironmentInspected) -> EnvironmentIn
     return now.model_copy(update={"services": before + now.services})
 
 
-def _with_answer(state: OrderState, outcome: Outcome, *, undo: bool) -> OrderState:
-    stages = state.undo if undo else state.stages
-    before = stages.get(outcome.stage, StageState())
-    failure = outcome.error if isinstance(outcome, CommandFailed) else None
-    stage = before._replace(
-        finished_at=outcome.finished_at if not state.outstanding else None, error=failure or before.error
-    )
-    known = {**stages, outcome.stage: stage}
-    return state._replace(undo=known) if undo else state._replace(stages=known)
-
-
 def _less(mapping: Mapping[Any, Any], key: object) -> Mapping[Any, Any]:
     return {name: value for name, value in mapping.items() if name != key}
 
@@ -217,13 +212,13 @@ _TURNS: Mapping[type[Message], Callable[[OrderState, Any], OrderState]] = {
     PieceGivenUp: lambda state, event: state._replace(error=state.error or event.error),
     CommandOverdue: _overdue,
     ReplyRefused: _refused,
-    ApprovalRequested: lambda state, event: state._replace(approval=event),
-    OrderApproved: lambda state, event: state._replace(approved_by=event.by),
-    OrderPaused: lambda state, _event: state._replace(paused=True),
-    OrderResumed: lambda state, _event: state._replace(paused=False),
+    ApprovalRequested: lambda state, event: state.turned(approval=event),
+    OrderApproved: lambda state, event: state.turned(approved_by=event.by),
+    OrderPaused: lambda state, _event: state.turned(paused=True),
+    OrderResumed: lambda state, _event: state.turned(paused=False),
     OrderCancelled: _cancelled,
     ReversalBegun: _reversal,
     OrderRetried: _retried,
-    ProbeScheduled: lambda state, event: state._replace(probe=event),
+    ProbeScheduled: lambda state, event: state.turned(probe=event),
     HealthObserved: _healthy,
 }

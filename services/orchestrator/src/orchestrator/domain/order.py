@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 from uuid import UUID
 
 from orchestrator.domain.facts import ProbeScheduled, RetryScheduled
@@ -42,14 +42,35 @@ class StageState(NamedTuple):
 _NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
-class OrderState(NamedTuple):
-    """Everything that decisions about one order need.
+class Turns(NamedTuple):
+    """What only some orders go through. Apart from the rest, which is copied with every event.
 
     `undoing` is the error for which the order is being reversed; `undo` are the stages of that. `floor` and
     `undo_floor` are the attempts of each stage before the order was last retried, which count no more;
     `resume` is the stage that the retried order comes back to, and `only` the services that it tries again,
     if they were named.
     """
+
+    approval: ApprovalRequested | None = None
+    approved_by: str | None = None
+    paused: bool = False
+    cancelled: OrderCancelled | None = None
+    undoing: ErrorInfo | None = None
+    undo_stage: Stage | None = None
+    undo: Mapping[Stage, StageState] = _NONE
+    reverted: bool = False
+    floor: Mapping[Stage, int] = _NONE
+    undo_floor: Mapping[Stage, int] = _NONE
+    resume: Stage | None = None
+    only: tuple[str, ...] = ()
+    probe: ProbeScheduled | None = None
+
+
+NO_TURNS = Turns()
+
+
+class OrderState(NamedTuple):
+    """Everything that decisions about one order need."""
 
     order_id: str = ""
     status: Status = "unknown"
@@ -70,19 +91,66 @@ class OrderState(NamedTuple):
     health: Mapping[str, Health] = _NONE
     touched: frozenset[str] = frozenset()
     deployed: frozenset[str] = frozenset()
-    approval: ApprovalRequested | None = None
-    approved_by: str | None = None
-    paused: bool = False
-    cancelled: OrderCancelled | None = None
-    undoing: ErrorInfo | None = None
-    undo_stage: Stage | None = None
-    undo: Mapping[Stage, StageState] = _NONE
-    reverted: bool = False
-    floor: Mapping[Stage, int] = _NONE
-    undo_floor: Mapping[Stage, int] = _NONE
-    resume: Stage | None = None
-    only: tuple[str, ...] = ()
-    probe: ProbeScheduled | None = None
+    turns: Turns = NO_TURNS
+
+    @property
+    def approval(self) -> ApprovalRequested | None:
+        """The approval that was asked for."""
+        return self.turns.approval
+
+    @property
+    def approved_by(self) -> str | None:
+        """Who gave it."""
+        return self.turns.approved_by
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing new may begin."""
+        return self.turns.paused
+
+    @property
+    def cancelled(self) -> OrderCancelled | None:
+        """Who cancelled the order, and why."""
+        return self.turns.cancelled
+
+    @property
+    def undoing(self) -> ErrorInfo | None:
+        """Why the order is being reversed."""
+        return self.turns.undoing
+
+    @property
+    def undo_stage(self) -> Stage | None:
+        """The stage that is being taken back."""
+        return self.turns.undo_stage
+
+    @property
+    def undo(self) -> Mapping[Stage, StageState]:
+        """The stages of the reversal."""
+        return self.turns.undo
+
+    @property
+    def reverted(self) -> bool:
+        """Whether what the order had done was reversed."""
+        return self.turns.reverted
+
+    @property
+    def resume(self) -> Stage | None:
+        """The stage that a retried order comes back to."""
+        return self.turns.resume
+
+    @property
+    def only(self) -> tuple[str, ...]:
+        """The services that a retry is about, if they were named."""
+        return self.turns.only
+
+    @property
+    def probe(self) -> ProbeScheduled | None:
+        """When incomplete services are asked again."""
+        return self.turns.probe
+
+    def turned(self, **changes: Any) -> Self:
+        """The state with some of its turns changed."""
+        return self._replace(turns=self.turns._replace(**changes))
 
     @property
     def known(self) -> bool:

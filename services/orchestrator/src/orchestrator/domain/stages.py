@@ -1,7 +1,6 @@
 """Which commands a stage consists of, for one order in one environment."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 from orchestrator.domain import allocating, cleaning, plan
@@ -9,7 +8,6 @@ from orchestrator.domain.environment import EnvironmentState
 from orchestrator.domain.order import OrderState
 from orchestrator.domain.policies import PATIENCE, Policy
 from orchestrator.domain.world import Draft
-from stagewright.clock import rfc3339
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import (
     AllocateResources,
@@ -89,7 +87,7 @@ class Step(NamedTuple):
             "environment": self.order.environment,
             "attempt": self.attempt,
             "timeout": timeout,
-            "due": rfc3339(self.draft.now + timedelta(seconds=timeout + PATIENCE)),
+            "due": self.draft.after(timeout + PATIENCE),
             "undo": undo,
         }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from orchestrator.domain import environment, folding, order, server
@@ -72,9 +72,16 @@ class Draft:
     changes: list[Change] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
     at: str = ""
+    _later: dict[float, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.at = rfc3339(self.now)
+
+    def after(self, seconds: float) -> str:
+        """The moment so many seconds from now, RFC 3339; commands of one decision share it."""
+        if seconds not in self._later:
+            self._later[seconds] = rfc3339(self.now + timedelta(seconds=seconds))
+        return self._later[seconds]
 
     def add(self, stream: str, event: Message) -> None:
         """Append an event to a stream."""
