@@ -79,9 +79,7 @@ async def test_a_paused_order_stays_so_over_a_restart_and_goes_on_when_resumed(b
     await bench.reply(outcome(held[0], bench.reality))
     await bench.start()
     await status(bench, "paused")
-    found = await eventually(
-        lambda: bench.show(), until=lambda view: view["stages"][2]["status"] == "succeeded"
-    )
+    found = await eventually(bench.show, until=lambda view: view["stages"][2]["status"] == "succeeded")
     assert found["status"] == "paused"
     assert found["stages"][3]["status"] == "pending"
     assert (await bench.ask("resume")).status == "done"
