@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from stagewright.contracts.events import OrderEnded
+from stagewright.contracts.order_events import OrderEnded
 from stagewright.ids import uuid7
 from stagewright.messaging.envelope import header
 from stagewright.messaging.topology import SUBMIT

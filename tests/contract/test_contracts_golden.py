@@ -18,7 +18,8 @@ from orchestrator.store.codec import TYPES
 from stagewright.asyncapi import channels
 from stagewright.contracts.base import Message
 from stagewright.contracts.commands import ALL_COMMANDS
-from stagewright.contracts.events import ALL_OUTCOMES, ORDER_EVENTS
+from stagewright.contracts.events import ALL_OUTCOMES
+from stagewright.contracts.order_events import ORDER_EVENTS
 from stagewright.contracts.orders import OrderReceived
 from tests.support.contract_facts import FACTS
 from tests.support.contract_samples import GOLDEN, MESSAGES

@@ -9,8 +9,9 @@ import pytest
 from console.client import Unreachable, connected
 from console.following import Entry
 from console.waiting import wait_for_end
-from stagewright.contracts.events import OrderEnded, OrderPlanned, ServiceDeployed
+from stagewright.contracts.events import ServiceDeployed
 from stagewright.contracts.logs import TaskLog
+from stagewright.contracts.order_events import OrderEnded, OrderPlanned
 from stagewright.errors import Terminal
 from stagewright.messaging import topology
 from stagewright.settings import NatsSettings, Settings

@@ -10,7 +10,8 @@ import pytest
 from orchestrator.store.event_store import Append, EventStore
 from stagewright.contracts.base import CLEANING, STAGES, Stage
 from stagewright.contracts.commands import Command
-from stagewright.contracts.events import HealthObserved, Outcome
+from stagewright.contracts.events import Outcome
+from stagewright.contracts.order_events import HealthObserved
 from stagewright.messaging.topology import COMMANDS, DEAD, EVENTS, ORDERS
 from tests.support.eventually import eventually
 from tests.support.orchestrating import Bench, orchestrating

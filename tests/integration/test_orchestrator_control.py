@@ -8,7 +8,8 @@ import pytest
 
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import Command
-from stagewright.contracts.events import CANCELLED, CommandsWithdrawn, Outcome
+from stagewright.contracts.events import CANCELLED, Outcome
+from stagewright.contracts.order_events import CommandsWithdrawn
 from stagewright.messaging.topology import WITHDRAWALS, withdrawal_subject
 from tests.support.eventually import eventually
 from tests.support.orchestrating import Bench, orchestrating

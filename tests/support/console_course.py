@@ -7,9 +7,10 @@ from nats.aio.client import Client
 
 from stagewright.contracts.base import Message, Stage
 from stagewright.contracts.control import ControlRequest, Verb
-from stagewright.contracts.events import (
+from stagewright.contracts.events import CommandFailed
+from stagewright.contracts.logs import TaskLog
+from stagewright.contracts.order_events import (
     ApprovalRequested,
-    CommandFailed,
     HealthObserved,
     OrderApproved,
     OrderCancelled,
@@ -18,7 +19,6 @@ from stagewright.contracts.events import (
     OrderRetried,
     ReversalBegun,
 )
-from stagewright.contracts.logs import TaskLog
 from stagewright.contracts.queries import AttemptView
 from stagewright.ids import uuid7
 from stagewright.messaging import topology

@@ -7,15 +7,10 @@ from typing import Any
 from stagewright.clock import rfc3339, utc_now
 from stagewright.contracts.base import CLEANING, STAGES, Message, Stage
 from stagewright.contracts.events import (
-    Decision,
-    EndStatus,
     EnvironmentConfigured,
-    EnvironmentDecision,
     EnvironmentDeconfigured,
     EnvironmentInspected,
     InspectedService,
-    OrderEnded,
-    OrderPlanned,
     ResourcesAllocated,
     ResourcesReleased,
     RoutesUpdated,
@@ -23,6 +18,13 @@ from stagewright.contracts.events import (
     ServiceRemoved,
     VariablesCreated,
     VariablesDeleted,
+)
+from stagewright.contracts.order_events import (
+    Decision,
+    EndStatus,
+    EnvironmentDecision,
+    OrderEnded,
+    OrderPlanned,
 )
 from stagewright.contracts.queries import (
     ApprovalView,

@@ -6,16 +6,18 @@ from console.progress import Progress
 from stagewright.contracts.base import Message, Stage
 from stagewright.contracts.events import (
     CommandFailed,
-    Decision,
-    EnvironmentDecision,
     EnvironmentInspected,
     InspectedService,
-    OrderEnded,
-    OrderPlanned,
-    ReversalBegun,
     ServiceDeployed,
 )
 from stagewright.contracts.logs import TaskLog
+from stagewright.contracts.order_events import (
+    Decision,
+    EnvironmentDecision,
+    OrderEnded,
+    OrderPlanned,
+    ReversalBegun,
+)
 from stagewright.errors import ErrorInfo
 
 COMMIT = "b" * 40

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from stagewright.contracts import commands as c
 from stagewright.contracts import events as e
+from stagewright.contracts import order_events as o
 from stagewright.contracts.base import Stage
 from stagewright.contracts.control import ControlReply, ControlRequest
 from stagewright.contracts.logs import TaskLog
@@ -105,7 +106,7 @@ SECRETS = ServiceSecrets(service="6", secrets=(SECRET,))
 RECORD = DnsRecord(name="api.example.com", type="A", value="127.0.0.1")
 FIELD_ERROR = FieldError(code="field.missing", field="api.services[0].path", message="is missing. Add it.")
 RECEIPT = Receipt(order_id="order-1", digest=ORDER.digest(), received_at=EARLY)
-DECISION = e.Decision(
+DECISION = o.Decision(
     service="6",
     decision="update",
     reasons=("the commit changed",),
@@ -114,7 +115,7 @@ DECISION = e.Decision(
     after={"commit": COMMIT, "port": "3000"},
 )
 
-ENVIRONMENT_DECISION = e.EnvironmentDecision(
+ENVIRONMENT_DECISION = o.EnvironmentDecision(
     decision="update",
     reasons=("a domain is new",),
     before={"domains": "api.example.com"},
@@ -239,19 +240,19 @@ def _orders() -> tuple[BaseModel, ...]:
 
 def _order_events() -> tuple[BaseModel, ...]:
     return (
-        e.OrderPlanned(
+        o.OrderPlanned(
             **_order, decisions=(DECISION,), environment_decision=ENVIRONMENT_DECISION, revision=4
         ),
-        e.ApprovalRequested(**_order, due=LATE),
-        e.OrderApproved(**_order, by="ben"),
-        e.OrderCancelled(**_order, by="ben", why="too late"),
-        e.OrderPaused(**_order, by="ben"),
-        e.OrderResumed(**_order, by="ben"),
-        e.OrderRetried(**_order, by="ben", services=("6",)),
-        e.ReversalBegun(**_order, error=ERROR),
-        e.HealthObserved(**_order, service="6", health="ready"),
-        e.CommandsWithdrawn(**_order, commands=(ID,)),
-        e.OrderEnded(**_order, status="failed", error=ERROR, reverted=True, finished_at=LATE),
+        o.ApprovalRequested(**_order, due=LATE),
+        o.OrderApproved(**_order, by="ben"),
+        o.OrderCancelled(**_order, by="ben", why="too late"),
+        o.OrderPaused(**_order, by="ben"),
+        o.OrderResumed(**_order, by="ben"),
+        o.OrderRetried(**_order, by="ben", services=("6",)),
+        o.ReversalBegun(**_order, error=ERROR),
+        o.HealthObserved(**_order, service="6", health="ready"),
+        o.CommandsWithdrawn(**_order, commands=(ID,)),
+        o.OrderEnded(**_order, status="failed", error=ERROR, reverted=True, finished_at=LATE),
     )
 
 

@@ -24,7 +24,8 @@ from stagewright.contracts.commands import (
     InspectEnvironment,
     UpdateRoutes,
 )
-from stagewright.contracts.events import ALL_OUTCOMES, CommandsWithdrawn, Outcome
+from stagewright.contracts.events import ALL_OUTCOMES, Outcome
+from stagewright.contracts.order_events import CommandsWithdrawn
 from stagewright.contracts.orders import Repository
 from stagewright.contracts.work import Allocation, Deployable
 from stagewright.messaging import topology

@@ -6,19 +6,21 @@ from stagewright.contracts.base import CLEANING, STAGES, Stage
 from stagewright.contracts.events import (
     CANCELLED,
     LEASE_LOST,
-    ApprovalRequested,
     EnvironmentDeconfigured,
+    ResourcesReleased,
+    RoutesUpdated,
+    ServiceRemoved,
+    ServicesProbed,
+    VariablesDeleted,
+)
+from stagewright.contracts.order_events import (
+    ApprovalRequested,
     HealthObserved,
     OrderApproved,
     OrderCancelled,
     OrderPaused,
     OrderResumed,
     OrderRetried,
-    ResourcesReleased,
-    RoutesUpdated,
-    ServiceRemoved,
-    ServicesProbed,
-    VariablesDeleted,
 )
 from tests.support.console_told import (
     ABOUT,

@@ -2,10 +2,7 @@
 
 from console.narration import describe
 from stagewright.contracts.base import Stage
-from stagewright.contracts.events import (
-    EnvironmentConfigured,
-    RoutesUpdated,
-)
+from stagewright.contracts.events import EnvironmentConfigured, RoutesUpdated
 from tests.support.console_told import (
     COMMIT,
     at,

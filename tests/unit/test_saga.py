@@ -25,13 +25,8 @@ from stagewright.contracts.commands import (
     InspectEnvironment,
     UpdateRoutes,
 )
-from stagewright.contracts.events import (
-    CommandFailed,
-    EnvironmentInspected,
-    OrderEnded,
-    OrderPlanned,
-    ServiceDeployed,
-)
+from stagewright.contracts.events import CommandFailed, EnvironmentInspected, ServiceDeployed
+from stagewright.contracts.order_events import OrderEnded, OrderPlanned
 from stagewright.contracts.orders import OrderReceived
 from tests.support.saga import Saga, an_order, failure, outcome, received
 

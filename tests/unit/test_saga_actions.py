@@ -16,7 +16,7 @@ from stagewright.contracts.commands import (
     RemoveService,
     UpdateRoutes,
 )
-from stagewright.contracts.events import OrderEnded, OrderPlanned
+from stagewright.contracts.order_events import OrderEnded, OrderPlanned
 from stagewright.contracts.orders import Order
 from stagewright.errors import Terminal
 from tests.support.saga import Saga, a_drop, an_order, failure, received

@@ -25,9 +25,8 @@ from stagewright.contracts.commands import (
     RemoveService,
     UpdateRoutes,
 )
-from stagewright.contracts.events import (
-    CANCELLED,
-    LEASE_LOST,
+from stagewright.contracts.events import CANCELLED, LEASE_LOST
+from stagewright.contracts.order_events import (
     ApprovalRequested,
     CommandsWithdrawn,
     HealthObserved,

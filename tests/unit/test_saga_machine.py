@@ -31,7 +31,8 @@ from stagewright.clock import rfc3339
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import Command, DeployService
 from stagewright.contracts.control import VERBS, Verb
-from stagewright.contracts.events import CANCELLED, LEASE_LOST, OrderCancelled, Outcome
+from stagewright.contracts.events import CANCELLED, LEASE_LOST, Outcome
+from stagewright.contracts.order_events import OrderCancelled
 from stagewright.contracts.orders import Order
 from stagewright.errors import Terminal
 from tests.support.saga import Saga, a_drop, an_order, failure, outcome, received

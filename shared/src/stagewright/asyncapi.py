@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from stagewright import __version__
 from stagewright.contracts import events as e
+from stagewright.contracts import order_events as o
 from stagewright.contracts import queries as q
 from stagewright.contracts.base import Message, Stage
 from stagewright.contracts.commands import ALL_COMMANDS
@@ -98,12 +99,12 @@ def channels() -> Iterable[Channel]:
     for stage in Stage:
         yield from _stage_channels(stage)
     withdrawn = topology.withdrawal_subject("{environment}", "{order}")
-    withdrawals = (e.CommandsWithdrawn,)
+    withdrawals = (o.CommandsWithdrawn,)
     yield Channel("withdrawals", withdrawn, withdrawals, "orchestrator", "executor", topology.WITHDRAWALS)
     yield Channel(
         "order_events",
         topology.event_subject(topology.ORDER_EVENTS_STAGE, "{environment}", "{order}"),
-        e.ORDER_EVENTS,
+        o.ORDER_EVENTS,
         "orchestrator",
         "console",
         topology.EVENTS,

@@ -20,8 +20,9 @@ from pydantic import ValidationError
 
 from console.ending import end
 from stagewright.contracts.base import Message
-from stagewright.contracts.events import ALL_OUTCOMES, ORDER_EVENTS, OrderEnded, OrderRetried
+from stagewright.contracts.events import ALL_OUTCOMES
 from stagewright.contracts.logs import TaskLog
+from stagewright.contracts.order_events import ORDER_EVENTS, OrderEnded, OrderRetried
 from stagewright.messaging.envelope import header
 from stagewright.messaging.topology import EVENTS, LOGS, event_subject, logs_subject
 

@@ -8,11 +8,10 @@ from console.outcomes import found
 from console.times import when
 from stagewright.clock import parse_rfc3339
 from stagewright.contracts.base import Message
-from stagewright.contracts.events import (
-    CANCELLED,
-    LEASE_LOST,
+from stagewright.contracts.events import CANCELLED, LEASE_LOST, CommandFailed, Outcome, ServicesProbed
+from stagewright.contracts.logs import TaskLog
+from stagewright.contracts.order_events import (
     ApprovalRequested,
-    CommandFailed,
     Decision,
     HealthObserved,
     OrderApproved,
@@ -22,11 +21,8 @@ from stagewright.contracts.events import (
     OrderPlanned,
     OrderResumed,
     OrderRetried,
-    Outcome,
     ReversalBegun,
-    ServicesProbed,
 )
-from stagewright.contracts.logs import TaskLog
 from stagewright.errors import ErrorInfo
 
 Line = tuple[str, str]

@@ -5,7 +5,7 @@ import asyncio
 from console.client import Console
 from console.following import Entry
 from console.waiting import wait_for_end
-from stagewright.contracts.events import OrderEnded
+from stagewright.contracts.order_events import OrderEnded
 from stagewright.contracts.queries import PlanReply, PlanView
 from stagewright.errors import ErrorInfo, StagewrightError
 

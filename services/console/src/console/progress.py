@@ -8,10 +8,15 @@ from stagewright.contracts.base import CLEANING, STAGES, Message, Stage
 from stagewright.contracts.events import (
     CANCELLED,
     LEASE_LOST,
-    ApprovalRequested,
     CommandFailed,
-    EndStatus,
     EnvironmentInspected,
+    Outcome,
+    ServiceDeployed,
+)
+from stagewright.contracts.logs import TaskLog
+from stagewright.contracts.order_events import (
+    ApprovalRequested,
+    EndStatus,
     HealthObserved,
     OrderApproved,
     OrderCancelled,
@@ -20,11 +25,8 @@ from stagewright.contracts.events import (
     OrderPlanned,
     OrderResumed,
     OrderRetried,
-    Outcome,
     ReversalBegun,
-    ServiceDeployed,
 )
-from stagewright.contracts.logs import TaskLog
 from stagewright.errors import ErrorInfo
 
 Status = Literal["pending", "running", "retrying", "stopped", "succeeded", "failed", "skipped"]

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from console.following import Entry
 from console.narration import Narrator
-from stagewright.contracts.events import OrderEnded
+from stagewright.contracts.order_events import OrderEnded
 
 Watcher = Callable[[Entry], None]
 

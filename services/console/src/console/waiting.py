@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from console.client import Console
 from console.ending import end
 from console.following import Entry
-from stagewright.contracts.events import EndStatus, HealthObserved, OrderEnded
+from stagewright.contracts.order_events import EndStatus, HealthObserved, OrderEnded
 from stagewright.contracts.queries import ENDED, EnvironmentView
 from stagewright.errors import StagewrightError
 

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
-from stagewright.contracts.events import CommandsWithdrawn
+from stagewright.contracts.order_events import CommandsWithdrawn
 from stagewright.messaging.cancellation import checkpoint
 from stagewright.messaging.tailing import Tail, Tailed
 from stagewright.messaging.topology import EXECUTOR_WITHDRAWALS

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from stagewright.contracts.base import Contract, Stage
-from stagewright.contracts.events import Decision, EnvironmentDecision
+from stagewright.contracts.order_events import Decision, EnvironmentDecision
 from stagewright.contracts.orders import FieldError, OnFailure, Order, Purpose, Receipt
 from stagewright.contracts.work import DnsRecord, Health, Route, SecretRef
 from stagewright.errors import ErrorInfo

@@ -9,7 +9,7 @@ from rich.console import Console as Terminal
 from rich.text import Text
 
 from console.times import when
-from stagewright.contracts.events import Decision, EnvironmentDecision
+from stagewright.contracts.order_events import Decision, EnvironmentDecision
 from stagewright.contracts.queries import OrderView, PlanLine, PlanView
 
 _SIGN = {

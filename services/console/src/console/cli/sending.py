@@ -17,7 +17,7 @@ from console.cli.options import WaitFor
 from console.client import Console, connected
 from console.showing import watcher
 from console.waiting import wait_for_end, wait_until_ready
-from stagewright.contracts.events import EndStatus
+from stagewright.contracts.order_events import EndStatus
 from stagewright.contracts.orders import FieldError, SubmitReply
 from stagewright.errors import StagewrightError
 

@@ -14,7 +14,7 @@ from orchestrator.domain.world import World, order_stream
 from orchestrator.store.codec import Recorded
 from stagewright.clock import parse_rfc3339, utc_now
 from stagewright.contracts.commands import Command
-from stagewright.contracts.events import ApprovalRequested, OrderEnded
+from stagewright.contracts.order_events import ApprovalRequested, OrderEnded
 from stagewright.messaging.cancellation import checkpoint
 
 SWEEP = 1.0

@@ -14,7 +14,7 @@ from orchestrator.domain.facts import (
 )
 from orchestrator.store.codec import Recorded
 from stagewright.contracts.base import Message
-from stagewright.contracts.events import (
+from stagewright.contracts.order_events import (
     ApprovalRequested,
     OrderApproved,
     OrderCancelled,

@@ -20,7 +20,7 @@ from orchestrator.domain.order import OrderState
 from orchestrator.store.codec import Recorded
 from orchestrator.store.event_store import EventStore
 from stagewright.contracts.commands import Command
-from stagewright.contracts.events import CommandsWithdrawn, OrderEvent
+from stagewright.contracts.order_events import CommandsWithdrawn, OrderEvent
 from stagewright.ids import derived_id
 from stagewright.messaging.cancellation import checkpoint
 from stagewright.messaging.envelope import envelope

@@ -11,7 +11,7 @@ from orchestrator.domain.world import Draft, environment_stream, order_stream
 from stagewright.clock import rfc3339
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import Command
-from stagewright.contracts.events import (
+from stagewright.contracts.order_events import (
     ApprovalRequested,
     EndStatus,
     HealthObserved,

@@ -20,7 +20,7 @@ from orchestrator.domain.facts import (
     ServiceRecorded,
 )
 from stagewright.contracts.base import Message
-from stagewright.contracts.events import HealthObserved
+from stagewright.contracts.order_events import HealthObserved
 from stagewright.contracts.work import (
     OWN_VARIABLES,
     Allocation,

@@ -8,7 +8,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from stagewright.contracts.base import Message, Stage
-from stagewright.contracts.events import CommandsWithdrawn
+from stagewright.contracts.order_events import CommandsWithdrawn
 from stagewright.contracts.work import (
     Allocation,
     Deployable,

@@ -13,10 +13,9 @@ from orchestrator.domain.facts import (
 from orchestrator.domain.order import NO_TURNS, OrderState, Piece, StageState
 from stagewright.contracts.base import STAGES, Message, Stage
 from stagewright.contracts.commands import AllocateResources, Command, DeployService
-from stagewright.contracts.events import (
+from stagewright.contracts.events import CommandFailed, EnvironmentInspected, Outcome, ServiceDeployed
+from stagewright.contracts.order_events import (
     ApprovalRequested,
-    CommandFailed,
-    EnvironmentInspected,
     HealthObserved,
     OrderApproved,
     OrderCancelled,
@@ -25,9 +24,7 @@ from stagewright.contracts.events import (
     OrderPlanned,
     OrderResumed,
     OrderRetried,
-    Outcome,
     ReversalBegun,
-    ServiceDeployed,
 )
 from stagewright.contracts.orders import OrderReceived
 

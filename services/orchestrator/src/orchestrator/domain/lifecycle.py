@@ -10,7 +10,7 @@ from orchestrator.domain.policies import Policy
 from orchestrator.domain.world import Draft, environment_stream, order_stream
 from stagewright.clock import parse_rfc3339
 from stagewright.contracts.control import ControlRequest, Verb
-from stagewright.contracts.events import (
+from stagewright.contracts.order_events import (
     CommandsWithdrawn,
     OrderApproved,
     OrderCancelled,

@@ -8,12 +8,12 @@ from uuid import UUID
 from orchestrator.domain.facts import ProbeScheduled, RetryScheduled
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import Command
-from stagewright.contracts.events import (
+from stagewright.contracts.events import EnvironmentInspected
+from stagewright.contracts.order_events import (
     ApprovalRequested,
     Decision,
     EndStatus,
     EnvironmentDecision,
-    EnvironmentInspected,
     OrderCancelled,
     OrderPlanned,
 )

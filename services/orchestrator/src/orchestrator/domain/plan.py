@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from orchestrator.domain.environment import DeployedService, EnvironmentState, Peers
-from stagewright.contracts.events import Decision, EnvironmentDecision, EnvironmentInspected
+from stagewright.contracts.events import EnvironmentInspected
+from stagewright.contracts.order_events import Decision, EnvironmentDecision
 from stagewright.contracts.orders import BlockName, Order, ServiceSpec
 from stagewright.contracts.work import Deployable
 from stagewright.errors import Terminal

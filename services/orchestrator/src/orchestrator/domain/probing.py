@@ -8,7 +8,8 @@ from orchestrator.domain.world import Draft, environment_stream, order_stream
 from stagewright.clock import parse_rfc3339, rfc3339
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import ProbeServices
-from stagewright.contracts.events import HealthObserved, Outcome, ServicesProbed
+from stagewright.contracts.events import Outcome, ServicesProbed
+from stagewright.contracts.order_events import HealthObserved
 from stagewright.contracts.work import Deployed
 from stagewright.ids import command_id, derived_id
 

@@ -9,7 +9,8 @@ from orchestrator.domain.policies import Policy
 from orchestrator.domain.world import Draft, World, environment_stream, order_stream
 from stagewright.clock import parse_rfc3339
 from stagewright.contracts.base import Stage
-from stagewright.contracts.events import LEASE_LOST, CommandFailed, CommandsWithdrawn, Outcome
+from stagewright.contracts.events import LEASE_LOST, CommandFailed, Outcome
+from stagewright.contracts.order_events import CommandsWithdrawn
 from stagewright.contracts.orders import OrderReceived
 
 

@@ -14,7 +14,8 @@ import orjson
 from orchestrator.domain.facts import ALL_FACTS
 from stagewright.contracts.base import Message
 from stagewright.contracts.commands import ALL_COMMANDS
-from stagewright.contracts.events import ALL_OUTCOMES, ORDER_EVENTS
+from stagewright.contracts.events import ALL_OUTCOMES
+from stagewright.contracts.order_events import ORDER_EVENTS
 from stagewright.contracts.orders import OrderReceived
 
 _STORED: tuple[type[Message], ...] = (
