@@ -12,7 +12,8 @@ import httpx
 from console.client import Console, connected
 from console.probes.proxy import get
 from stagewright.contracts.base import Stage
-from stagewright.contracts.queries import OrderView
+from stagewright.contracts.queries import OrderListQuery, OrderView
+from stagewright.errors import StagewrightError
 from tests.support.eventually import eventually
 from tests.support.whole_stack import HOST, WholeStack, ended, fresh, submit, succeeded
 from tests.support.whole_stack_facts import everything_holds
@@ -233,3 +234,42 @@ async def test_what_a_person_approved_is_what_runs(whole: WholeStack) -> None:
     offline = whole.cli("plan", str(file), "--offline", "--detailed-exitcode", "-o", "json", check=False)
     assert offline.returncode == 0
     assert {line["basis"] for line in json.loads(offline.stdout)["services"]} == {"believed"}
+
+
+async def test_a_patient_service_becomes_ready_and_who_waits_is_told(whole: WholeStack) -> None:
+    sign = whole.work / "sign-of-readiness"
+    server = (
+        "const { existsSync } = require('fs')\n"
+        "require('http').createServer((request, response) => {\n"
+        f"  const ready = existsSync({json.dumps(str(sign))})\n"
+        "  response.writeHead(ready ? 200 : 503).end(JSON.stringify({ ready }))\n"
+        "}).listen(process.env.PORT, process.env.HOST)\n"
+    )
+    whole.publish("patient", {"server.js": server, "package.json": '{"name": "patient"}'})
+    order = whole.order(fresh("wait"), manager="patient")
+    file = whole.work / "patient.json"
+    file.write_text(json.dumps(order))
+    name = order["environment_id"]
+
+    async def health(console: Console) -> dict[str, str | None]:
+        with contextlib.suppress(StagewrightError):
+            return {each.id: each.health for each in (await console.environment(name)).services}
+        return {}
+
+    async with connected(whole.settings, timeout=10) as console:
+        waiting = asyncio.create_task(
+            asyncio.to_thread(
+                whole.cli, "submit", str(file), "--wait=ready", "--timeout", "90", "--by", "ann"
+            )
+        )
+        await eventually(
+            lambda: health(console), timeout=60, until=lambda found: found.get("7") == "incomplete"
+        )
+        assert not waiting.done()
+        sign.touch()
+        done = await waiting
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert await health(console) == {"6": "ready", "7": "ready", "8": "ready"}
+        (listed,) = (await console.orders(OrderListQuery(environment_id=name))).orders
+        events = (await console.order_events(listed.order_id)).events
+        assert "stagewright.environment.health_observed.v1" in [event.type for event in events]

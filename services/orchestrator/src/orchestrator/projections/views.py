@@ -126,7 +126,10 @@ def _service_outcome(state: OrderState, service: OrderedService, https_port: int
         id=spec.id,
         decision=line.decision if line else None,
         commit=line.commit if line else None,
-        url=service_url(plan.block_domains(state.wanted, block), spec.path, https_port),
+        # What was reversed is not served where it was to be.
+        url=None
+        if state.reverted
+        else service_url(plan.block_domains(state.wanted, block), spec.path, https_port),
         health=state.health.get(spec.id),
     )
 
