@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import orjson
@@ -16,7 +16,7 @@ from console.demo.proving import PROVERS
 from console.demo.scene import Scene
 from console.probes import aws, database, processes, proxy
 from console.probes.vault import vault_reader
-from orchestrator.domain.facts import PortLeased, PortOccupied
+from orchestrator.domain.facts import PortLeased, PortOccupied, PortReleased
 from stagewright.contracts.commands import ALL_COMMANDS
 from stagewright.contracts.events import ALL_OUTCOMES
 from stagewright.contracts.queries import EventList
@@ -143,17 +143,30 @@ def log_holds(whole: WholeStack) -> None:
     assert not gaps, f"streams with gaps: {gaps}"
     outcomes = Counter(body["command_id"] for _, _, kind, body in rows if kind in _OUTCOMES)
     assert set(outcomes.values()) <= {1}, f"commands with several outcomes: {outcomes.most_common(3)}"
-    # A port that somebody else took in the meantime is given up, and another one leased.
-    lost = {(body["server"], body["port"]) for _, _, kind, body in rows if kind == PortOccupied.ce_type}
-    leases = [body for _, _, kind, body in rows if kind == PortLeased.ce_type]
-    kept = [lease for lease in leases if (lease["server"], lease["port"]) not in lost]
-    ports = Counter((lease["server"], lease["port"]) for lease in leases)
-    tenants = Counter((lease["environment"], lease["service"]) for lease in kept)
-    assert set(ports.values()) <= {1}, f"ports leased twice: {ports.most_common(3)}"
+    tenants = Counter(leases(rows).values())
     assert set(tenants.values()) <= {1}, f"services with several ports: {tenants.most_common(3)}"
 
 
-def log_rows(whole: WholeStack) -> list[tuple[str, int, str, dict[str, Any]]]:
+Row = tuple[str, int, str, dict[str, Any]]
+
+
+def leases(rows: Sequence[Row]) -> dict[tuple[str, int], tuple[str, str]]:
+    """(server, port) to (environment, service), as the log leaves them; no port is leased while it is held.
+
+    A port that somebody else took in the meantime is given up, and another one leased.
+    """
+    held: dict[tuple[str, int], tuple[str, str]] = {}
+    for _, _, kind, body in rows:
+        if kind == PortLeased.ce_type:
+            place = (body["server"], body["port"])
+            assert place not in held, f"{place} is leased twice: to {held[place]} and by {body}"
+            held[place] = (body["environment"], body["service"])
+        elif kind in {PortReleased.ce_type, PortOccupied.ce_type}:
+            held.pop((body["server"], body["port"]), None)
+    return held
+
+
+def log_rows(whole: WholeStack) -> list[Row]:
     """(stream, version, type, body) of every stored event, in order, from the SQLite file itself."""
     file = whole.stack.layout.root / "events.sqlite"
     connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)

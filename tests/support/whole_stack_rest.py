@@ -9,9 +9,8 @@ import psutil
 from console.demo.scene import Scene
 from console.probes import aws, database, processes, proxy
 from console.probes.vault import vault_reader
-from orchestrator.domain.facts import PortLeased, PortReleased
 from tests.support.whole_stack import WholeStack
-from tests.support.whole_stack_facts import log_rows
+from tests.support.whole_stack_facts import leases, log_rows
 
 
 async def left_of(whole: WholeStack, scene: Scene) -> dict[str, Any]:
@@ -36,7 +35,7 @@ async def left_of(whole: WholeStack, scene: Scene) -> dict[str, Any]:
         ],
         "processes": _working_in(scene.home("")),
         "files": list(scene.home("").glob("*")),
-        "leases": _leases(whole, environment),
+        "leases": [place for place, tenant in leases(log_rows(whole)).items() if tenant[0] == environment],
     }
     return {name: value for name, value in found.items() if value}
 
@@ -73,19 +72,6 @@ def _working_in(home: Path) -> list[int]:
         except psutil.Error:
             continue
     return found
-
-
-def _leases(whole: WholeStack, environment: str) -> set[tuple[str, int]]:
-    held: set[tuple[str, int]] = set()
-    for stream, _, kind, body in log_rows(whole):
-        if not stream.startswith("server/"):
-            continue
-        place = (body["server"], body["port"])
-        if kind == PortLeased.ce_type and body["environment"] == environment:
-            held.add(place)
-        elif kind == PortReleased.ce_type:
-            held.discard(place)
-    return held
 
 
 def dumps(whole: WholeStack, environment: str) -> list[Path]:
