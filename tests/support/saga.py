@@ -219,7 +219,8 @@ def _taken_away(command: Command, reality: Reality, base: dict[str, Any]) -> Out
     name = command.environment
     match command:
         case RemoveService():
-            if reality.running.get((name, command.service.id), (None, ""))[0] == command.allocation:
+            running = reality.running.get((name, command.service.id))
+            if running and place_of(name, running[0]) == place_of(name, command.allocation):
                 del reality.running[name, command.service.id]
             reality.places.discard(place_of(name, command.allocation))
             return ServiceRemoved(**base, service=command.service.id)

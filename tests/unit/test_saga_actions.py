@@ -139,7 +139,7 @@ def test_a_service_on_a_server_that_is_gone_is_replaced() -> None:
     saga = deployed()
     saga.policy = type(saga.policy)(servers={"server-2": "10.0.0.2"})
     saga.when(received("o2")).answer(order_id="o2")
-    assert decisions(saga, "o2") == {"6": "replace", "7": "replace", "8": "unchanged"}
+    assert decisions(saga, "o2") == {"6": "replace", "7": "replace", "8": "update"}
     saga.finish("o2")
     assert {one.server for one in saga.environment().allocations.values()} == {"server-2", None}
     dropped = [change.event for change in saga.log if isinstance(change.event, ServiceDropped)]

@@ -87,7 +87,7 @@ class Orchestrator:
             self._process.states,
             health,
             https_port=settings.proxy.https_port,
-            servers=rules.servers.keys(),
+            servers=rules.servers,
         )
 
     def _appended(self, batch: Sequence[Recorded]) -> None:

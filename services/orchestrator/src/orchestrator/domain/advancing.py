@@ -9,7 +9,7 @@ from orchestrator.domain.order import OrderState
 from orchestrator.domain.policies import Policy
 from orchestrator.domain.world import Draft, environment_stream, order_stream
 from stagewright.clock import rfc3339
-from stagewright.contracts.base import Stage
+from stagewright.contracts.base import STAGES, Stage
 from stagewright.contracts.commands import Command
 from stagewright.contracts.order_events import (
     ApprovalRequested,
@@ -84,6 +84,10 @@ def _ready(draft: Draft, state: OrderState, policy: Policy) -> bool:
 
 def _go_on(draft: Draft, order_id: str, policy: Policy) -> None:
     for stage in _following(draft.order(order_id)):
+        left = _left_out(draft.order(order_id))
+        if left is not None and STAGES.index(stage) > STAGES.index(Stage.DEPLOY_SERVICES):
+            end(draft, order_id, "failed", left, policy)
+            return
         try:
             if _start(draft, draft.order(order_id), stage, policy):
                 return
@@ -130,7 +134,7 @@ def _plan(draft: Draft, state: OrderState, policy: Policy) -> None:
     known = draft.environment(order.environment)
     if state.inspected is None:
         raise LookupError("the inspection's outcome is stored before the plan is made")
-    made = plan.plan(order, known, plan.observed(state.inspected), policy.servers.keys())
+    made = plan.plan(order, known, plan.observed(state.inspected), policy.servers)
     if state.resume is not None and state.plan is not None:
         made = _amended(state, state.plan, made)
     planned = OrderPlanned(
@@ -140,7 +144,7 @@ def _plan(draft: Draft, state: OrderState, policy: Policy) -> None:
         environment_decision=made.environment,
         revision=known.revision,
     )
-    if order.plan_id is not None and state.plan is None and state.purpose == "apply":
+    if order.plan_id is not None and state.purpose == "apply":
         _check_binding(draft, order.plan_id, state, planned)
     draft.add(order_stream(state.order_id), planned)
     if state.purpose == "plan":
@@ -178,6 +182,13 @@ def _check_binding(draft: Draft, plan_id: str, state: OrderState, now: OrderPlan
         raise Terminal("plan.unknown", plan_id, "no such plan is in the log.", remedy)
     if not saved.wanted.same_wish(state.wanted):
         raise Terminal("plan.other_order", plan_id, "the plan is of another order.", remedy)
+    if state.plan is not None:
+        # Retried: the order has moved the environment itself, and may still do what was looked at alone.
+        if _commits(saved.plan) != _commits(now):
+            raise Terminal(
+                "plan.outdated", plan_id, "a repository has changed since the plan was made.", remedy
+            )
+        return
     moved = saved.plan.revision != now.revision
     if moved or (saved.plan.decisions, saved.plan.environment_decision) != (
         now.decisions,
@@ -185,6 +196,10 @@ def _check_binding(draft: Draft, plan_id: str, state: OrderState, now: OrderPlan
     ):
         what = "the environment" if moved else "a repository, or what runs,"
         raise Terminal("plan.outdated", plan_id, f"{what} has changed since the plan was made.", remedy)
+
+
+def _commits(planned: OrderPlanned) -> dict[str, str | None]:
+    return {line.service: line.commit for line in planned.decisions}
 
 
 def _observe(draft: Draft, state: OrderState) -> None:
@@ -209,7 +224,7 @@ def stop(draft: Draft, order_id: str, policy: Policy) -> None:
     if error is not None and reversal.possible(state):
         name = state.wanted.environment
         draft.add(order_stream(order_id), ReversalBegun(order_id=order_id, environment=name, error=error))
-        reversal.put_back(draft, state, policy)
+        reversal.put_back(draft, state)
         _reverse_on(draft, order_id, policy)
         return
     end(draft, order_id, "cancelled" if state.cancelled else "failed", error, policy)
@@ -234,14 +249,23 @@ def _reverse_on(draft: Draft, order_id: str, policy: Policy) -> None:
     if state.error is not None:
         end(draft, order_id, "stuck", _stuck(state, state.error), policy)
         return
-    at = reversal.REVERSAL.index(state.undo_stage) if state.undo_stage else 0
-    for stage in reversal.REVERSAL[at if state.undo_stage is None or _again(state) else at + 1 :]:
+    for stage in _reversal_following(state):
         attempt = state.attempts(stage, undo=True) + 1
         issued = reversal.commands(draft, draft.order(order_id), stage, policy, attempt=attempt)
         if _issue(draft, state, issued):
             return
     status: EndStatus = "cancelled" if state.cancelled else "failed"
     end(draft, order_id, status, state.undoing, policy, reverted=True)
+
+
+def _reversal_following(state: OrderState) -> tuple[Stage, ...]:
+    """The stages of the reversal that may still have something to take back, in order."""
+    if state.undo_stage is None:
+        return reversal.REVERSAL
+    at = reversal.REVERSAL.index(state.undo_stage)
+    left = reversal.REVERSAL[at if _again(state) else at + 1 :]
+    # A service that could not go back to its place is somewhere else now: routes follow it.
+    return (Stage.UPDATE_ROUTES, *left) if state.undo_stage is Stage.DEPLOY_SERVICES else left
 
 
 def _again(state: OrderState) -> bool:

@@ -31,6 +31,19 @@ def allocate(draft: Draft, state: OrderState, policy: Policy) -> tuple[Allocatio
     return tuple(result)
 
 
+def move(draft: Draft, state: OrderState, service: str, policy: Policy) -> None:
+    """Lease and record another place for an API.
+
+    Raises:
+        Terminal: `port.exhausted`.
+    """
+    name = state.wanted.environment
+    place = _place(draft, state, service, policy)
+    tenants = (draft.environment(name).tenants[service],)
+    fact = AllocationsRecorded(order_id=state.order_id, allocations=(place,), tenants=tenants)
+    draft.add(environment_stream(name), fact)
+
+
 def _record(draft: Draft, state: OrderState, decided: list[Allocation]) -> None:
     """From now on these places are the services', whatever becomes of making them true."""
     order = state.wanted

@@ -7,7 +7,7 @@ be asked again until nothing is.
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.environment import EnvironmentState, Tenant
+from orchestrator.domain.environment import EnvironmentState, Tenant, moved
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import (
     Command,
@@ -50,12 +50,15 @@ def remove(step: "Step", *, only: str | None = None, undo: bool = False) -> Sequ
 
 
 def undone(step: "Step") -> Iterable[Tenant]:
-    """Places that only the order made, of an order that is reversed."""
+    """Places that only the order made, of an order that is reversed: none that was left or used before."""
     known = step.environment
-    base = (known.base or EnvironmentState()).allocations
-    yield from known.leftovers
+    base = known.base or EnvironmentState()
+    for one in known.leftovers:
+        home = base.allocations.get(one.service.id)
+        if one not in base.leftovers and (home is None or moved(one.allocation, home)):
+            yield one
     for name, allocation in known.allocations.items():
-        if name not in base:
+        if name not in base.allocations:
             yield Tenant(known.tenants[name], allocation)
 
 
@@ -73,12 +76,15 @@ def release(step: "Step", *, undo: bool = False) -> Sequence[Command]:
     ]
 
 
-def delete_variables(step: "Step", *, paths: Iterable[str] = (), undo: bool = False) -> Sequence[Command]:
-    """Secrets that Stagewright made for what is no more; `paths` besides."""
-    gone = sorted({*step.environment.old_secrets, *paths})
-    if not gone:
-        return []
-    return [DeleteVariables(**step.base(Stage.DELETE_VARIABLES, undo=undo), paths=tuple(gone))]
+def delete_variables(step: "Step") -> Sequence[Command]:
+    """Secrets that Stagewright made for what is no more."""
+    return delete_paths(step, step.environment.old_secrets)
+
+
+def delete_paths(step: "Step", paths: Iterable[str], *, undo: bool = False) -> Sequence[Command]:
+    """The command that deletes these secrets; none where there are none."""
+    gone = tuple(sorted(paths))
+    return [DeleteVariables(**step.base(Stage.DELETE_VARIABLES, undo=undo), paths=gone)] if gone else []
 
 
 def deconfigure(step: "Step") -> Sequence[Command]:

@@ -32,20 +32,24 @@ from stagewright.contracts.work import (
     own_variable_path,
 )
 
-Peers = tuple[tuple[str, tuple[str, ...]], ...]
-"""Which services with which roles a service was told of, sorted by id."""
+Peers = tuple[tuple[str, tuple[str, ...], str], ...]
+"""Which services, with which roles, where, a service was told of, sorted by id."""
 
 
 _NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
 class DeployedService(NamedTuple):
-    """One service as its last deployment left it. `at` is when that was, RFC 3339."""
+    """One service as its last deployment left it. `at` is when that was, RFC 3339.
+
+    `allocation` is where it really is; the environment's may be a place that it was to move to.
+    """
 
     service: Deployable
     commit: str
     health: Health
     domains: tuple[str, ...]
+    allocation: Allocation
     peers: Peers
     order_id: str
     at: str
@@ -252,7 +256,14 @@ def _less(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _deployed(event: ServiceRecorded, at: str) -> DeployedService:
     return DeployedService(
-        event.service, event.commit, event.health, event.domains, event.peers, event.order_id, at
+        event.service,
+        event.commit,
+        event.health,
+        event.domains,
+        event.allocation,
+        event.peers,
+        event.order_id,
+        at,
     )
 
 

@@ -181,7 +181,8 @@ class ServiceRecorded(Message):
     commit: str
     health: Health
     domains: tuple[str, ...]
-    peers: tuple[tuple[str, tuple[str, ...]], ...]
+    allocation: Allocation
+    peers: tuple[tuple[str, tuple[str, ...], str], ...]
 
 
 class ServiceDropped(Message):

@@ -1,8 +1,9 @@
 """What follows from a failure: another try after a while, or giving up."""
 
+import contextlib
 from datetime import datetime, timedelta
 
-from orchestrator.domain import advancing, reversal, stages
+from orchestrator.domain import advancing, allocating, reversal, stages
 from orchestrator.domain.facts import PieceGivenUp, PortOccupied, RetryScheduled
 from orchestrator.domain.inputs import RetryDue
 from orchestrator.domain.order import OrderState
@@ -38,7 +39,10 @@ def failed(draft: Draft, command: Command, error: ErrorInfo, policy: Policy) -> 
     if state.error is not None or (state.cancelled is not None and not command.undo):
         return
     piece, attempt = RetryDue(command.order_id, command.stage, command.target), command.attempt
-    if error.code == PORT_OCCUPIED and command.stage is Stage.DEPLOY_SERVICES and not command.undo:
+    moves = error.code == PORT_OCCUPIED and command.stage is Stage.DEPLOY_SERVICES
+    if moves and command.undo:
+        _move(draft, state, command, policy)
+    elif moves and Stage.ALLOCATE_RESOURCES in stages.PIPELINES[state.wanted.action]:
         # A service that moves changes what its peers are told: back to allocation, then everything after it.
         piece = RetryDue(command.order_id, Stage.ALLOCATE_RESOURCES, None)
         attempt = state.attempts(Stage.ALLOCATE_RESOURCES)
@@ -51,6 +55,12 @@ def failed(draft: Draft, command: Command, error: ErrorInfo, policy: Policy) -> 
         return
     due = retry_at(rule, command.command_id, tried, draft.now, error.retry_after)
     _schedule(draft, piece, attempt + 1, due, error, undo=command.undo)
+
+
+def _move(draft: Draft, state: OrderState, command: Command, policy: Policy) -> None:
+    """Another place, if there is one, for a service that cannot go back to its own."""
+    with contextlib.suppress(Terminal):
+        allocating.move(draft, state, command.target or "", policy)
 
 
 def _schedule(
@@ -96,6 +106,9 @@ def retry(draft: Draft, due: RetryDue, policy: Policy) -> None:
     except Terminal as error:
         _give_up(draft, due, error.info, scheduled.undo)
         again = ()
+    if not again and draft.order(due.order_id).error is None:
+        # Nothing of it is left to do, and nothing says that it was done: better an end than waiting for ever.
+        _give_up(draft, due, scheduled.error, scheduled.undo)
     for command in again:
         draft.add(order_stream(due.order_id), command)
     if not again:

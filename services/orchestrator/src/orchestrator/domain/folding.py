@@ -79,6 +79,16 @@ def _scheduled(state: OrderState, event: RetryScheduled) -> OrderState:
     return state._replace(retries={**state.retries, (event.stage, event.service): event})
 
 
+def _given_up(state: OrderState, event: PieceGivenUp) -> OrderState:
+    """The stage says so too, where it was begun: it is looked at once more when the order is retried."""
+    stages = state.undo if event.undo else state.stages
+    failed = state._replace(error=state.error or event.error)
+    if event.stage not in stages:
+        return failed
+    known = {**stages, event.stage: stages[event.stage]._replace(error=event.error)}
+    return failed.turned(undo=known) if event.undo else failed._replace(stages=known)
+
+
 def _overdue(state: OrderState, event: CommandOverdue) -> OrderState:
     return state._replace(outstanding=_less(state.outstanding, event.command_id))
 
@@ -206,7 +216,7 @@ def _less(mapping: Mapping[Any, Any], key: object) -> Mapping[Any, Any]:
 
 _TURNS: Mapping[type[Message], Callable[[OrderState, Any], OrderState]] = {
     RetryScheduled: _scheduled,
-    PieceGivenUp: lambda state, event: state._replace(error=state.error or event.error),
+    PieceGivenUp: _given_up,
     CommandOverdue: _overdue,
     ReplyRefused: _refused,
     ApprovalRequested: lambda state, event: state.turned(approval=event),

@@ -105,7 +105,7 @@ def _resume(draft: Draft, state: OrderState, request: ControlRequest, policy: Po
         OrderResumed(order_id=state.order_id, environment=state.wanted.environment, by=request.by),
     )
     failing.wake(draft, draft.order(state.order_id))
-    if draft.environment(state.wanted.environment).owner == state.order_id:
+    if state.purpose == "plan" or draft.environment(state.wanted.environment).owner == state.order_id:
         advancing.advance(draft, state.order_id, policy)
 
 

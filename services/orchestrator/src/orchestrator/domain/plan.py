@@ -1,13 +1,13 @@
 """The plan: one pure function of the order, the environment's state and the observed facts."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from orchestrator.domain.environment import DeployedService, EnvironmentState, Peers
 from stagewright.contracts.events import EnvironmentInspected
 from stagewright.contracts.order_events import Decision, EnvironmentDecision
 from stagewright.contracts.orders import BlockName, Order, ServiceSpec
-from stagewright.contracts.work import Deployable
+from stagewright.contracts.work import Allocation, Deployable, Location
 from stagewright.errors import Terminal
 
 Fields = dict[str, str | None]
@@ -43,12 +43,12 @@ def observed(inspected: EnvironmentInspected) -> Mapping[str, Seen]:
 
 
 def plan(
-    order: Order, environment: EnvironmentState, seen: Mapping[str, Seen], servers: Collection[str]
+    order: Order, environment: EnvironmentState, seen: Mapping[str, Seen], servers: Mapping[str, str]
 ) -> Plan:
     """Decide for the environment, and for every service of it and of the order.
 
     Ordered services come first, in the order's own sequence, then those that are dropped, by id. `servers`
-    are the names of those that services may live on.
+    are those that services may live on, and their addresses.
 
     Raises:
         Terminal: `service.unknown`: a redeploy names a service that does not run.
@@ -80,10 +80,26 @@ def deployable(block: BlockName, spec: ServiceSpec) -> Deployable:
     )
 
 
-def peers(order: Order) -> Peers:
-    """Which APIs with which roles every service of the order is told of."""
+def url(allocation: Allocation | None, servers: Mapping[str, str]) -> str:
+    """Where services reach an API directly; empty where it has no place yet."""
+    if allocation is None or allocation.port is None:
+        return ""
+    address = servers.get(allocation.server or "", allocation.server or "")
+    return f"http://{address}:{allocation.port}"
+
+
+def told(places: Iterable[Location]) -> Peers:
+    """What a service knows of its peers, from what it is told."""
+    return tuple(sorted((place.service, tuple(sorted(place.roles)), place.url) for place in places))
+
+
+def peers(order: Order, environment: EnvironmentState, servers: Mapping[str, str]) -> Peers:
+    """Which APIs with which roles every service of the order is told of, and where they are now."""
     apis = order.api.services if order.api else ()
-    return tuple(sorted((spec.id, tuple(sorted(spec.roles))) for spec in apis))
+    return told(
+        Location(service=spec.id, roles=spec.roles, url=url(environment.allocations.get(spec.id), servers))
+        for spec in apis
+    )
 
 
 def block_domains(order: Order, name: BlockName) -> tuple[str, ...]:
@@ -97,7 +113,7 @@ def _all(environment: EnvironmentState) -> list[str]:
 
 
 def _updated(
-    order: Order, environment: EnvironmentState, seen: Mapping[str, Seen], servers: Collection[str]
+    order: Order, environment: EnvironmentState, seen: Mapping[str, Seen], servers: Mapping[str, str]
 ) -> Iterator[Decision]:
     ordered = {spec.id for _, spec in order.services}
     for block, spec in order.services:
@@ -130,11 +146,14 @@ def _compared(
     environment: EnvironmentState,
     deployed: DeployedService,
     seen: Seen,
-    servers: Collection[str],
+    servers: Mapping[str, str],
 ) -> Decision:
     had, pinned = _pinned(order, environment, wanted.id)
     before = _facts(deployed.service, deployed.commit, deployed.domains, deployed.peers) | had
-    after = _facts(wanted, seen.commit, block_domains(order, wanted.block), peers(order)) | pinned
+    after = (
+        _facts(wanted, seen.commit, block_domains(order, wanted.block), peers(order, environment, servers))
+        | pinned
+    )
     changed = [name for name in after if before[name] != after[name]]
     reasons = [f"{name} changes" for name in changed]
     if seen.running != deployed.commit:
@@ -242,15 +261,47 @@ def _settled(order: Order, environment: EnvironmentState) -> tuple[Fields, Field
         return {"maintenance": _switch(environment.maintenance)}, {"maintenance": _switch(order.maintenance)}
     if not order.domains:
         return {}, {}
-    before = " ".join(sorted(environment.domains)) or None
-    return {"domains": before}, {"domains": " ".join(sorted(order.domains))}
+    before = {
+        "domains": " ".join(sorted(environment.domains)) or None,
+        "routes": _lines({(route.domain, route.path, route.service) for route in environment.routes}),
+        "left behind": _left_behind(environment),
+    }
+    after = {
+        "domains": " ".join(sorted(order.domains)),
+        "routes": _lines(_wanted_routes(order)),
+        "left behind": None,
+    }
+    return before, after
+
+
+def _wanted_routes(order: Order) -> set[tuple[str, str, str]]:
+    return {
+        (domain, spec.path, spec.id)
+        for block, spec in order.services
+        for domain in block_domains(order, block)
+    }
+
+
+def _lines(routes: set[tuple[str, str, str]]) -> str | None:
+    return " ".join(f"{domain}{path}:{service}" for domain, path, service in sorted(routes)) or None
+
+
+def _left_behind(environment: EnvironmentState) -> str | None:
+    """What earlier orders left to be taken away: places of services, allocations, secrets, records."""
+    found = {
+        *(f"service {one.service.id}" for one in environment.leftovers),
+        *(f"place {one.service}" for one in environment.freed),
+        *environment.old_secrets,
+        *(record.name for record in environment.old_records),
+    }
+    return ", ".join(sorted(found)) or None
 
 
 def _switch(on: bool | None) -> str:
     return "on" if on else "off"
 
 
-def _facts(service: Deployable, commit: str | None, domains: tuple[str, ...], told: Peers) -> Fields:
+def _facts(service: Deployable, commit: str | None, domains: tuple[str, ...], known: Peers) -> Fields:
     return {
         "commit": commit,
         "repository": service.repository.url,
@@ -259,7 +310,7 @@ def _facts(service: Deployable, commit: str | None, domains: tuple[str, ...], to
         "roles": " ".join(sorted(service.roles)),
         "variables": " ".join(sorted(service.variables)),
         "domains": " ".join(sorted(domains)),
-        "peers": " ".join(f"{name}:{','.join(roles)}" for name, roles in told),
+        "peers": " ".join(f"{name}:{','.join(roles)}@{place}" for name, roles, place in known),
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from orchestrator.domain import allocating
+from orchestrator.domain import allocating, plan
 from orchestrator.domain.environment import EnvironmentState
 from orchestrator.domain.facts import (
     AllocationsReleased,
@@ -36,7 +36,6 @@ from stagewright.contracts.events import (
     VariablesCreated,
     VariablesDeleted,
 )
-from stagewright.contracts.work import ServiceSecrets
 
 
 def record(draft: Draft, command: Command, outcome: Outcome) -> None:
@@ -70,7 +69,6 @@ def _facts(draft: Draft, command: Command, outcome: Outcome) -> Iterator[Message
             yield AllocationsReleased(order_id=outcome.order_id, allocations=command.allocations)
         case DeleteVariables(), VariablesDeleted():
             yield SecretsDeleted(order_id=outcome.order_id, paths=command.paths)
-            yield from _secrets_of_before(known, outcome) if command.undo else ()
         case DeconfigureEnvironment(), EnvironmentDeconfigured():
             yield RecordsRemoved(order_id=outcome.order_id, records=command.records)
         case _:
@@ -93,23 +91,12 @@ def _of_whole_environment(known: EnvironmentState, outcome: Outcome) -> Iterator
 
 
 def _service(command: DeployService, outcome: ServiceDeployed) -> ServiceRecorded:
-    told = tuple(sorted((place.service, tuple(sorted(place.roles))) for place in command.discovery))
     return ServiceRecorded(
         order_id=outcome.order_id,
         service=command.service,
         commit=outcome.commit,
         health=outcome.health,
         domains=command.domains,
-        peers=told,
+        allocation=command.allocation,
+        peers=plan.told(command.discovery),
     )
-
-
-def _secrets_of_before(known: EnvironmentState, outcome: Outcome) -> Iterator[Message]:
-    base = known.base or EnvironmentState()
-    back = tuple(
-        ServiceSecrets(service=name, secrets=secrets)
-        for name, secrets in base.secrets.items()
-        if known.secrets.get(name) != secrets
-    )
-    if back:
-        yield SecretsRecorded(order_id=outcome.order_id, services=back)

@@ -7,16 +7,22 @@ made is not brought back by itself.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from orchestrator.domain import allocating, cleaning
+from orchestrator.domain import cleaning
 from orchestrator.domain.environment import EnvironmentState
-from orchestrator.domain.facts import AllocationsRecorded
+from orchestrator.domain.facts import AllocationsRecorded, SecretsRecorded
 from orchestrator.domain.order import OrderState
 from orchestrator.domain.policies import Policy
 from orchestrator.domain.stages import Step, recorded_locations
 from orchestrator.domain.world import Draft, environment_stream
 from stagewright.contracts.base import CLEANING, Stage
 from stagewright.contracts.commands import Command, ConfigureEnvironment, DeployService, UpdateRoutes
-from stagewright.contracts.work import OWN_VARIABLES, own_variable_path
+from stagewright.contracts.work import (
+    OWN_VARIABLES,
+    Allocation,
+    Route,
+    ServiceSecrets,
+    own_variable_path,
+)
 
 REVERSAL: tuple[Stage, ...] = (
     Stage.UPDATE_ROUTES,
@@ -36,25 +42,37 @@ def possible(state: OrderState) -> bool:
     return state.wanted.on_failure == "revert" and bool(began) and not began & CLEANING
 
 
-def put_back(draft: Draft, state: OrderState, policy: Policy) -> None:
-    """Services whose place changed live again where they lived; the new places are left to be removed."""
-    known = draft.environment(state.wanted.environment)
+def put_back(draft: Draft, state: OrderState) -> None:
+    """What the order decided is undecided: services live where they lived, with the secrets that they had.
+
+    Nothing has to be done for that; what only the order placed is left to be removed. A place that somebody
+    else took meanwhile is no place to go back to.
+    """
+    name = state.wanted.environment
+    known = draft.environment(name)
     base = known.base or EnvironmentState()
-    moved = [
+    back = [
         allocation
-        for name, allocation in base.allocations.items()
-        if known.allocations.get(name) not in {None, allocation}
-        and allocating.still_good(draft, allocation, allocation.bucket is None, policy)
+        for service, allocation in base.allocations.items()
+        if known.allocations.get(service) not in {None, allocation} and not _taken(draft, allocation)
     ]
-    if moved:
-        draft.add(
-            environment_stream(state.wanted.environment),
-            AllocationsRecorded(
-                order_id=state.order_id,
-                allocations=tuple(moved),
-                tenants=tuple(base.tenants[one.service] for one in moved),
-            ),
-        )
+    if back:
+        tenants = tuple(base.tenants[one.service] for one in back)
+        fact = AllocationsRecorded(order_id=state.order_id, allocations=tuple(back), tenants=tenants)
+        draft.add(environment_stream(name), fact)
+    secrets = tuple(
+        ServiceSecrets(service=service, secrets=refs)
+        for service, refs in base.secrets.items()
+        if known.secrets.get(service) != refs
+    )
+    if secrets:
+        draft.add(environment_stream(name), SecretsRecorded(order_id=state.order_id, services=secrets))
+
+
+def _taken(draft: Draft, allocation: Allocation) -> bool:
+    if allocation.server is None:
+        return False
+    return allocation.port in draft.server(allocation.server).occupied
 
 
 def commands(
@@ -75,14 +93,28 @@ def _base(step: Step) -> EnvironmentState:
 
 
 def _route(step: Step) -> Sequence[Command]:
-    if Stage.UPDATE_ROUTES not in step.state.stages:
+    """The routes of before, to where their services are by now."""
+    base, known = _base(step), step.environment
+    routes = tuple(_following(route, known) for route in base.routes)
+    if not _unsure(step.state) and (routes, base.maintenance) == (known.routes, known.maintenance):
         return []
-    base = _base(step)
     return [
-        UpdateRoutes(
-            **step.base(Stage.UPDATE_ROUTES, undo=True), routes=base.routes, maintenance=base.maintenance
-        )
+        UpdateRoutes(**step.base(Stage.UPDATE_ROUTES, undo=True), routes=routes, maintenance=base.maintenance)
     ]
+
+
+def _unsure(state: OrderState) -> bool:
+    """Whether the routes may be others than the last answer told: the order was at it, and none is put back."""
+    undone = state.undo.get(Stage.UPDATE_ROUTES)
+    done = undone is not None and undone.finished_at is not None and undone.error is None
+    return Stage.UPDATE_ROUTES in state.stages and not done
+
+
+def _following(route: Route, known: EnvironmentState) -> Route:
+    home = known.allocations.get(route.service)
+    if home is None:
+        return route
+    return route.model_copy(update=home.model_dump(include={"server", "port", "bucket", "prefix"}))
 
 
 def _deploy(step: Step) -> Sequence[Command]:
@@ -104,15 +136,16 @@ def _deploy(step: Step) -> Sequence[Command]:
 
 
 def _delete(step: Step) -> Sequence[Command]:
-    """What the order made, or may have made when it was stopped; never a version of before."""
-    before = {ref.path for refs in _base(step).secrets.values() for ref in refs}
+    """What the order made, or may have made when it was stopped; never a secret of before."""
+    base = _base(step)
+    before = {ref.path for refs in base.secrets.values() for ref in refs} | base.old_secrets
     own = {
         own_variable_path(step.order.environment, spec.id, name)
         for block, spec in step.order.services
         for name in OWN_VARIABLES[block]
     }
-    made = own - before if Stage.CREATE_VARIABLES in step.state.stages else frozenset()
-    return cleaning.delete_variables(step, paths=made, undo=True)
+    made = own if Stage.CREATE_VARIABLES in step.state.stages else set[str]()
+    return cleaning.delete_paths(step, (made | step.environment.old_secrets) - before, undo=True)
 
 
 def _configure(step: Step) -> Sequence[Command]:
@@ -125,10 +158,9 @@ def _configure(step: Step) -> Sequence[Command]:
 def _deconfigure(step: Step) -> Sequence[Command]:
     """Records of domains that the environment had not before."""
     known, base = step.environment, _base(step)
-    new = tuple(record for record in known.records if record.name not in base.domains)
-    if not new and not known.old_records:
-        return []
-    return cleaning.deconfigure_records(step, (*known.old_records, *new), undo=True)
+    before = {*base.domains, *(record.name for record in base.old_records)}
+    new = tuple(record for record in known.records + known.old_records if record.name not in before)
+    return cleaning.deconfigure_records(step, new, undo=True) if new else []
 
 
 _STAGES: Mapping[Stage, Callable[[Step], Sequence[Command]]] = {

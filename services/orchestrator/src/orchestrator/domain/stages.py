@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.domain import allocating, cleaning, plan
-from orchestrator.domain.environment import EnvironmentState
+from orchestrator.domain.environment import EnvironmentState, Peers
 from orchestrator.domain.order import OrderState
 from orchestrator.domain.policies import PATIENCE, Policy
 from orchestrator.domain.world import Draft
@@ -181,6 +181,7 @@ def _deploy(step: Step) -> Sequence[Command]:
     if step.order.action == "redeploy":
         return _redeploy(step, needed)
     discovery = locations(step.order, step.environment, step.policy)
+    needed = _moved(step, plan.told(discovery)) | needed
     return [
         DeployService(
             **step.base(Stage.DEPLOY_SERVICES, service.id),
@@ -197,6 +198,17 @@ def _deploy(step: Step) -> Sequence[Command]:
     ]
 
 
+def _moved(step: Step, told: Peers) -> dict[str, str]:
+    """Services that the plan leaves as they are, but that must move by now, or whose peers have."""
+    known = step.environment
+    return {
+        name: entry.commit
+        for name, entry in known.services.items()
+        if (entry.allocation, entry.peers) != (known.allocations.get(name), told)
+        and name not in step.state.deployed
+    }
+
+
 def _redeploy(step: Step, needed: Mapping[str, str]) -> Sequence[Command]:
     known = step.environment
     return [
@@ -204,7 +216,7 @@ def _redeploy(step: Step, needed: Mapping[str, str]) -> Sequence[Command]:
             **step.base(Stage.DEPLOY_SERVICES, name),
             service=known.services[name].service,
             commit=needed[name],
-            allocation=known.allocations[name],
+            allocation=known.services[name].allocation,
             secrets=known.secrets.get(name, ()),
             discovery=recorded_locations(known, step.policy),
             domains=known.services[name].domains,
@@ -253,33 +265,29 @@ def _services(order: Order) -> tuple[Deployable, ...]:
 
 def _deployed(environment: EnvironmentState) -> tuple[Deployed, ...]:
     return tuple(
-        Deployed(service=name, commit=entry.commit, allocation=environment.allocations[name])
+        Deployed(service=name, commit=entry.commit, allocation=entry.allocation)
         for name, entry in environment.services.items()
-        if name in environment.allocations
     )
 
 
 def locations(order: Order, environment: EnvironmentState, policy: Policy) -> tuple[Location, ...]:
     """Where every API of the order is: what services find in `.discovery.json`."""
     apis = order.api.services if order.api else ()
-    return tuple(_location(environment, policy, spec.id, spec.roles) for spec in apis)
-
-
-def recorded_locations(environment: EnvironmentState, policy: Policy) -> tuple[Location, ...]:
-    """Where every API of the environment is, as its services were told."""
     return tuple(
-        _location(environment, policy, name, entry.service.roles)
-        for name, entry in environment.services.items()
-        if entry.service.block == "api"
+        Location(
+            service=spec.id, roles=spec.roles, url=plan.url(environment.allocations[spec.id], policy.servers)
+        )
+        for spec in apis
     )
 
 
-def _location(
-    environment: EnvironmentState, policy: Policy, service: str, roles: tuple[str, ...]
-) -> Location:
-    allocation = environment.allocations[service]
-    address = policy.servers.get(allocation.server or "", allocation.server or "")
-    return Location(service=service, roles=roles, url=f"http://{address}:{allocation.port}")
+def recorded_locations(environment: EnvironmentState, policy: Policy) -> tuple[Location, ...]:
+    """Where every API of the environment runs."""
+    return tuple(
+        Location(service=name, roles=entry.service.roles, url=plan.url(entry.allocation, policy.servers))
+        for name, entry in environment.services.items()
+        if entry.service.block == "api"
+    )
 
 
 def routes(order: Order, environment: EnvironmentState) -> tuple[Route, ...]:

@@ -1,7 +1,7 @@
 """Plans for people: those that were made from what was looked at, and those from the log alone. Pure."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from orchestrator.domain import plan
 from orchestrator.domain.environment import EnvironmentState
@@ -40,7 +40,7 @@ def made(state: OrderState) -> PlanView:
     )
 
 
-def believed(order: Order, environment: EnvironmentState, servers: Collection[str]) -> PlanView:
+def believed(order: Order, environment: EnvironmentState, servers: Mapping[str, str]) -> PlanView:
     """What the order would do, by what the log says and nothing else.
 
     A branch is taken to be at the commit that it was when it was deployed last; a repository or version that

@@ -1,7 +1,7 @@
 """`queries.<noun>.<verb>`, served as a NATS micro service."""
 
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
 import structlog
@@ -63,7 +63,7 @@ class Queries:
         health: BusHealth,
         *,
         https_port: int,
-        servers: Collection[str],
+        servers: Mapping[str, str],
     ) -> None:
         self._store = store
         self._index = index

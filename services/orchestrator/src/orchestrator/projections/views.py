@@ -17,7 +17,6 @@ from stagewright.contracts.queries import (
     StageStatus,
     StageView,
 )
-from stagewright.contracts.work import Allocation
 
 
 def service_url(domains: tuple[str, ...], path: str, https_port: int) -> str | None:
@@ -154,7 +153,7 @@ def environment_view(state: EnvironmentState, https_port: int) -> EnvironmentVie
 
 def _service_view(state: EnvironmentState, entry: DeployedService, https_port: int) -> EnvironmentServiceView:
     name = entry.service.id
-    home = state.allocations.get(name, Allocation(service=name))
+    home = entry.allocation
     return EnvironmentServiceView(
         id=name,
         type=entry.service.type,
