@@ -6,14 +6,17 @@ import base64
 import configparser
 import http.client
 import socket
+import time
 import xmlrpc.client
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.stagewright.commands import Failure
 
-BAD_NAME, NOT_RUNNING, CANT_REREAD = 10, 70, 92
-STOPPED_STATES = frozenset({"STOPPED", "EXITED", "FATAL", "UNKNOWN"})
+BAD_NAME, NOT_RUNNING, STILL_RUNNING, CANT_REREAD = 10, 70, 91, 92
+GONE_S = 15.0
+"""How long a process may take to be gone: supervisord kills it after `stopwaitsecs`, which are fewer."""
+STEP_S = 0.1
 _TIMEOUT_S = 30
 
 
@@ -96,9 +99,18 @@ class Supervisor:
 
     def remove(self, name: str) -> None:
         """Stop a program, wait until it is gone, and forget it."""
-        if self.state(name) is not None:
+        end = time.monotonic() + GONE_S
+        while self.state(name) is not None:
             self._call("stopProcessGroup", name, ignored=(BAD_NAME, NOT_RUNNING))
-            self._call("removeProcessGroup", name, ignored=(BAD_NAME,))
+            # It may be stopping since an attempt that was killed: then stopping it again waits for nothing.
+            if self._call("removeProcessGroup", name, ignored=(BAD_NAME, STILL_RUNNING)):
+                return
+            if time.monotonic() > end:
+                raise Failure(
+                    f"The process {name} does not end.", "See what it waits for, or kill it.",
+                    resource=f"process {name}", retryable=True,
+                )  # fmt: skip
+            time.sleep(STEP_S)
 
     def add(self, name: str) -> None:
         """Read the program files again and start this one."""
