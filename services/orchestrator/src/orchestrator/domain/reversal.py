@@ -11,8 +11,9 @@ from orchestrator.domain import cleaning
 from orchestrator.domain.environment import EnvironmentState
 from orchestrator.domain.facts import AllocationsRecorded, SecretsRecorded
 from orchestrator.domain.order import OrderState
+from orchestrator.domain.places import recorded_locations
 from orchestrator.domain.policies import Policy
-from orchestrator.domain.stages import Step, recorded_locations
+from orchestrator.domain.stages import Step
 from orchestrator.domain.world import Draft, environment_stream
 from stagewright.contracts.base import CLEANING, Stage
 from stagewright.contracts.commands import Command, ConfigureEnvironment, DeployService, UpdateRoutes
@@ -104,7 +105,7 @@ def _route(step: Step) -> Sequence[Command]:
 
 
 def _unsure(state: OrderState) -> bool:
-    """Whether the routes may be others than the last answer told: the order was at it, and none is put back."""
+    """Whether routes may be others than the last answer told: the order was at it, and none is put back."""
     undone = state.undo.get(Stage.UPDATE_ROUTES)
     done = undone is not None and undone.finished_at is not None and undone.error is None
     return Stage.UPDATE_ROUTES in state.stages and not done

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.domain import allocating, cleaning, plan
+from orchestrator.domain import allocating, cleaning, places, plan
 from orchestrator.domain.environment import EnvironmentState, Peers
 from orchestrator.domain.order import OrderState
+from orchestrator.domain.plan_environment import block_domains
 from orchestrator.domain.policies import PATIENCE, Policy
 from orchestrator.domain.world import Draft
 from stagewright.contracts.base import Stage
@@ -23,8 +24,6 @@ from stagewright.contracts.work import (
     OWN_VARIABLES,
     Deployable,
     Deployed,
-    Location,
-    Route,
     SecretRef,
     ServiceSecrets,
     own_variable_path,
@@ -180,7 +179,7 @@ def _deploy(step: Step) -> Sequence[Command]:
     }
     if step.order.action == "redeploy":
         return _redeploy(step, needed)
-    discovery = locations(step.order, step.environment, step.policy)
+    discovery = places.locations(step.order, step.environment, step.policy)
     needed = _moved(step, plan.told(discovery)) | needed
     return [
         DeployService(
@@ -190,7 +189,7 @@ def _deploy(step: Step) -> Sequence[Command]:
             allocation=step.environment.allocations[service.id],
             secrets=step.environment.secrets.get(service.id, ()),
             discovery=discovery,
-            domains=plan.block_domains(step.order, service.block),
+            domains=block_domains(step.order, service.block),
         )
         for service in _services(step.order)
         if service.id in needed and service.id not in state.deployed
@@ -218,7 +217,7 @@ def _redeploy(step: Step, needed: Mapping[str, str]) -> Sequence[Command]:
             commit=needed[name],
             allocation=known.services[name].allocation,
             secrets=known.secrets.get(name, ()),
-            discovery=recorded_locations(known, step.policy),
+            discovery=places.recorded_locations(known, step.policy),
             domains=known.services[name].domains,
             restart=True,
         )
@@ -242,7 +241,7 @@ def _route(step: Step) -> Sequence[Command]:
                     "Submit an update for it first.",
                 )
             return [UpdateRoutes(**base, routes=known.routes, maintenance=bool(step.order.maintenance))]
-    return [UpdateRoutes(**base, routes=routes(step.order, known), maintenance=known.maintenance)]
+    return [UpdateRoutes(**base, routes=places.routes(step.order, known), maintenance=known.maintenance)]
 
 
 _STAGES: Mapping[Stage, Callable[[Step], Sequence[Command]]] = {
@@ -267,38 +266,4 @@ def _deployed(environment: EnvironmentState) -> tuple[Deployed, ...]:
     return tuple(
         Deployed(service=name, commit=entry.commit, allocation=entry.allocation)
         for name, entry in environment.services.items()
-    )
-
-
-def locations(order: Order, environment: EnvironmentState, policy: Policy) -> tuple[Location, ...]:
-    """Where every API of the order is: what services find in `.discovery.json`."""
-    apis = order.api.services if order.api else ()
-    return tuple(
-        Location(
-            service=spec.id, roles=spec.roles, url=plan.url(environment.allocations[spec.id], policy.servers)
-        )
-        for spec in apis
-    )
-
-
-def recorded_locations(environment: EnvironmentState, policy: Policy) -> tuple[Location, ...]:
-    """Where every API of the environment runs."""
-    return tuple(
-        Location(service=name, roles=entry.service.roles, url=plan.url(entry.allocation, policy.servers))
-        for name, entry in environment.services.items()
-        if entry.service.block == "api"
-    )
-
-
-def routes(order: Order, environment: EnvironmentState) -> tuple[Route, ...]:
-    """What the proxy serves: every service on every domain of its block."""
-    return tuple(
-        Route(
-            domain=domain,
-            path=spec.path,
-            service=spec.id,
-            **environment.allocations[spec.id].model_dump(include={"server", "port", "bucket", "prefix"}),
-        )
-        for block, spec in order.services
-        for domain in plan.block_domains(order, block)
     )

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from orchestrator.domain import plan
 from orchestrator.domain.environment import DeployedService, EnvironmentState
 from orchestrator.domain.order import OrderState, StageState, status_of
+from orchestrator.domain.plan_environment import block_domains
 from orchestrator.domain.stages import PIPELINES
 from stagewright.contracts.base import CLEANING, STAGES, Stage
 from stagewright.contracts.orders import OrderedService
@@ -128,7 +128,7 @@ def _service_outcome(state: OrderState, service: OrderedService, https_port: int
         # What was reversed is not served where it was to be.
         url=None
         if state.reverted
-        else service_url(plan.block_domains(state.wanted, block), spec.path, https_port),
+        else service_url(block_domains(state.wanted, block), spec.path, https_port),
         health=state.health.get(spec.id),
     )
 
