@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ansible.module_utils.stagewright import dotenv, step
-from ansible.module_utils.stagewright.places import ARGUMENTS, Place, write
+from ansible.module_utils.stagewright.places import ARGUMENTS, Place
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **ARGUMENTS,
@@ -38,12 +38,12 @@ def variables(deployment: dict[str, Any], secrets: dict[str, str]) -> dict[str, 
 
 def ensure(parameters: dict[str, Any]) -> dict[str, Any]:
     """The module's answer."""
-    release = Place(parameters).release
+    place = Place(parameters)
     deployment = parameters["deployment"]
     discovery = json.dumps(deployment.get("discovery") or [], indent=2, sort_keys=True) + "\n"
     changed = [
-        write(release / ".env", dotenv.render(variables(deployment, parameters["secrets"])), 0o600),
-        write(release / ".discovery.json", discovery, 0o644),
+        place.exchange(".env", dotenv.render(variables(deployment, parameters["secrets"])), 0o600),
+        place.exchange(".discovery.json", discovery, 0o644),
     ]
     return {"changed": any(changed)}
 

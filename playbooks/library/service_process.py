@@ -20,7 +20,7 @@ from typing import Any
 
 from ansible.module_utils.stagewright import dotenv, starting, step
 from ansible.module_utils.stagewright.commands import Failure, tail
-from ansible.module_utils.stagewright.places import ARGUMENTS, Place, link, read_json, write
+from ansible.module_utils.stagewright.places import ARGUMENTS, SETTINGS, Place, link, read_json, write
 from ansible.module_utils.stagewright.supervision import supervisor_of
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -53,6 +53,7 @@ class Process:
         self.supervisor = supervisor_of(parameters["supervisor"])
         self.program = self.supervisor.programs / f"{self.name}.ini"
         self.fingerprint = self.place.root / ".running"
+        self.stopped = False
 
     def program_text(self) -> str:
         """The program as this release wants it."""
@@ -66,19 +67,20 @@ class Process:
 
     def digest(self, program: str) -> str:
         """What is to run: another digest means that it must be started anew."""
-        files = [(self.place.release / name).read_bytes() for name in (".env", ".discovery.json")]
+        files = [(self.place.release / name).read_bytes() for name in SETTINGS]
         launcher = self.parameters["launcher"].encode()
         text = b"\0".join([self.place.commit.encode(), program.encode(), launcher, *files])
         return hashlib.sha256(text).hexdigest() + "\n"
 
     def start(self, program: str) -> None:
-        """Stop what runs, switch, and start this release."""
-        self.supervisor.remove(self.name)
-        self.refuse_foreign_listener()
+        """Switch, stop what runs, and start this release. What can fail for want of room comes first."""
         write(self.place.home / "bin" / "launch.py", self.parameters["launcher"], 0o755)
         self.place.logs.mkdir(parents=True, exist_ok=True)
         link(self.place.current, Path("releases") / self.place.commit)
         write(self.program, program, 0o600)
+        self.stopped = True
+        self.supervisor.remove(self.name)
+        self.refuse_foreign_listener()
         self.supervisor.add(self.name)
 
     def refuse_foreign_listener(self) -> None:
@@ -168,14 +170,17 @@ class Before:
         self.program = process.program.read_text() if process.program.is_file() else None
 
     def restore(self) -> bool:
-        """Start the release before again; False where there was none, or it was this one."""
+        """Have the version before run again, as it was; False where there was none."""
         process = self.process
-        if self.target is None or self.program is None or self.target.name == process.place.commit:
+        process.place.end_exchange(back=True)
+        if self.target is None or self.program is None:
             return False
-        process.supervisor.remove(process.name)
         link(process.place.current, self.target)
         write(process.program, self.program, 0o600)
-        process.supervisor.add(process.name)
+        # Where it was not stopped yet it has not even noticed.
+        if process.supervisor.state(process.name) != "RUNNING" or process.stopped:
+            process.supervisor.remove(process.name)
+            process.supervisor.add(process.name)
         return True
 
 
@@ -188,6 +193,7 @@ def ensure(parameters: dict[str, Any]) -> dict[str, Any]:
     same = runs and process.fingerprint.is_file() and process.fingerprint.read_text() == digest
     if parameters["restart"] or not same:
         return started(process, program, digest)
+    process.place.end_exchange()
     changed = process.record()
     return {"changed": changed, "result": {"health": process.health(), "process": process.name}}
 
@@ -199,9 +205,10 @@ def started(process: Process, program: str, digest: str) -> dict[str, Any]:
     try:
         process.start(program)
         health = process.health()
-    except Failure:
-        before.restore()
+    except BaseException as error:
+        go_back(before, error)
         raise
+    process.place.end_exchange()
     write(process.fingerprint, digest, 0o600)
     process.record()
     process.place.prune()
@@ -210,6 +217,16 @@ def started(process: Process, program: str, digest: str) -> dict[str, Any]:
         "detail": health,
         "result": {"health": health, "process": process.name},
     }
+
+
+def go_back(before: Before, error: BaseException) -> None:
+    """Have the version before run again; where that fails too, the error says so."""
+    try:
+        before.restore()
+    except (Failure, OSError) as again:
+        if not isinstance(error, Failure):
+            raise
+        error.answer["msg"] += f" The version before could not be started again: {again}"
 
 
 def main() -> None:

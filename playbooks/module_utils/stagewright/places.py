@@ -2,7 +2,8 @@
 
 <home>/environments/<environment>/<service>/ of an API, <home>/fronts/<environment>/<service>/ of the builds
 of a front: a service that moves to the other block leaves the one and does not touch the other.
-    releases/<commit>/      the source, its dependencies, `.env`, `.discovery.json`
+    releases/<commit>/      the source, its dependencies, `.env`, `.discovery.json`; `.env.before` and
+                            `.discovery.json.before` while nobody knows whether it runs with the new ones
     current                 a link to the release that runs
     repository.git/         what was fetched so far
     logs/                   the process's output, rotated
@@ -22,6 +23,8 @@ from typing import Any
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,39}")
 COMMIT = re.compile(r"[0-9a-f]{40,64}")
+SETTINGS = (".env", ".discovery.json")
+"""What a release is told when it is deployed. The same release may be told something else later."""
 RELEASES_KEPT = 3
 _TREES = {"api": "environments", "front": "fronts"}
 
@@ -51,7 +54,10 @@ class Home:
         separator = "_" if "-" in environment + service else "-"
         self.program = f"{environment}{separator}{service}"
         self.home = Path(parameters["home"])
-        self.root = self.home / _TREES[parameters.get("block", "api")] / environment / service
+        block = parameters.get("block", "api")
+        self.runs = block == "api"
+        """A front has no process."""
+        self.root = self.home / _TREES[block] / environment / service
         self.releases = self.root / "releases"
         self.current = self.root / "current"
         self.logs = self.root / "logs"
@@ -98,6 +104,25 @@ class Place(Home):
         self.commit: str = parameters["commit"]
         self.release = self.releases / self.commit
 
+    def exchange(self, name: str, text: str, mode: int) -> bool:
+        """Write one of SETTINGS; what a process last ran with stays aside until `end_exchange`."""
+        path = self.release / name
+        before = _before(path)
+        # One that is there already is older: what it was exchanged for has never been seen to run.
+        if self.runs and path.is_file() and not before.exists() and path.read_text() != text:
+            write(before, path.read_text(), 0o600)
+        return write(path, text, mode)
+
+    def end_exchange(self, *, back: bool = False) -> None:
+        """The release runs with its SETTINGS; or `back` to those that it ran with before."""
+        for path in (self.release / name for name in SETTINGS):
+            before = _before(path)
+            if back and before.exists():
+                mode = path.stat().st_mode & 0o777
+                before.replace(path)
+                path.chmod(mode)
+            before.unlink(missing_ok=True)
+
     def prune(self) -> int:
         """Remove the oldest releases but the last ones and the one that runs; how many went."""
         running = self.current.resolve()
@@ -107,6 +132,10 @@ class Place(Home):
         for path in old:
             shutil.rmtree(path, ignore_errors=True)
         return len(old)
+
+
+def _before(path: Path) -> Path:
+    return path.with_name(f"{path.name}.before")
 
 
 def write(path: Path, text: str, mode: int) -> bool:
