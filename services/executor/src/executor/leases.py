@@ -17,7 +17,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID
 
 import structlog
@@ -26,7 +26,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
 
 from executor.tenure import TENURE, Tenure
-from stagewright.messaging.cancellation import checkpoint
+from stagewright.messaging.cancellation import checkpoint, completed
 from stagewright.messaging.topology import ACK_WAIT, LEASES_BUCKET
 
 log = structlog.get_logger()
@@ -118,21 +118,34 @@ class Leases:
         tenure = Tenure(lease.renewed + self._ttl * _TENURE)
         doing = _under(tenure, work)
         renewing = asyncio.create_task(self._renew_until_lost(lease, tenure))
+        stopped: asyncio.CancelledError | None = None
         try:
             checkpoint()
             await asyncio.wait({doing, renewing}, return_when=asyncio.FIRST_COMPLETED)
-            if renewing.done():
-                raise LeaseLost(key)
-            return doing.result()
-        finally:
-            if command and doing.done() and not doing.cancelled():
-                lease.done = (*(one for one in lease.done if one != command), command)[-_REMEMBERED:]
-            await _end(doing)
-            lost = renewing.done() or self._is_late(lease)
-            await _end(renewing)
-            if lost:
-                raise LeaseLost(key)
+        except asyncio.CancelledError as error:
+            stopped = error
+        # A withdrawal that arrives when the work is done is too late: what was done is what is answered.
+        finished = doing.done() and not doing.cancelled()
+        if await completed(self._close(lease, doing, renewing, command)):
+            raise LeaseLost(key)
+        if stopped is not None and not finished:
+            raise stopped
+        if stopped is not None:
+            cast("asyncio.Task[Any]", asyncio.current_task()).uncancel()
+        return doing.result()
+
+    async def _close(
+        self, lease: Lease, doing: "asyncio.Task[T]", renewing: "asyncio.Task[None]", command: bytes
+    ) -> bool:
+        """End what still runs and give the lease back; True where it was lost."""
+        if command and doing.done() and not doing.cancelled():
+            lease.done = (*(one for one in lease.done if one != command), command)[-_REMEMBERED:]
+        await _end(doing)
+        lost = renewing.done() or self._is_late(lease)
+        await _end(renewing)
+        if not lost:
             await self._release(lease)
+        return lost
 
     def _is_late(self, lease: Lease) -> bool:
         """It may be another's by now."""
