@@ -5,6 +5,7 @@ import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from executor.leases import Leases
 from executor.operators.ports import Playbook
 from executor.withdrawals import Withdrawals
 from stagewright import ids
+from stagewright.clock import rfc3339, utc_now
 from stagewright.contracts.base import Stage
 from stagewright.contracts.commands import Command
 from stagewright.contracts.events import CANCELLED, CommandFailed, EnvironmentConfigured, ServiceDeployed
@@ -112,6 +114,20 @@ async def test_what_was_withdrawn_before_an_executor_came_is_never_begun(bus: Bu
     assert work.begun == ["wanted"]
     assert is_cancelled(outcome)
     assert (outcome.command_id, outcome.fence) == (last.command_id, None)
+
+
+async def test_what_is_older_than_the_withdrawals_that_are_remembered_is_never_begun(bus: Bus) -> None:
+    work, now = Work(), utc_now()
+    late = make.configure("o-1").model_copy(update={"due": rfc3339(now - timedelta(seconds=1))})
+    early = make.configure("o-2", environment="4")
+    early = early.model_copy(update={"due": rfc3339(now + timedelta(hours=1))})
+    work.go.set()
+    async with working(bus, only(work)):
+        await bus.send(late, early)
+        outcomes = await eventually(bus.outcomes, until=lambda found: len(found) == 2)
+        await all_done(bus)
+    assert [one.order_id for one in outcomes if is_cancelled(one)] == ["o-1"]
+    assert work.begun == ["o-2"]
 
 
 async def test_what_waits_for_a_lease_or_a_slot_is_answered_without_being_begun(bus: Bus) -> None:

@@ -23,6 +23,7 @@ from executor.handling import Context, Handler, Handlers
 from executor.leases import LeaseHeld, LeaseLost, LeasePassed, Leases
 from executor.replies import Replies, Reply, TaskLogs, answering, burying
 from executor.withdrawals import Withdrawals
+from stagewright.clock import parse_rfc3339, utc_now
 from stagewright.contracts.commands import Command
 from stagewright.contracts.events import Outcome
 from stagewright.errors import StagewrightError
@@ -138,7 +139,7 @@ class Worker:
 
     async def _perform(self, job: Job, command: Command, handler: Handler) -> None:
         context = Context(command, executor=self._name, log=self._logs.put)
-        if command.command_id in self._withdrawals:
+        if command.command_id in self._withdrawals or _nobody_waits(command):
             self._reply(job, context, context.failed(cancelled(command)))
             return
         try:
@@ -268,3 +269,8 @@ class Worker:
         # What was not begun, and what could not be answered: for another executor, now.
         for job in tuple(self._held):
             await self._give_back(job, None)
+
+
+def _nobody_waits(command: Command) -> bool:
+    """The saga withdrew it long ago, maybe longer than the stream of withdrawals remembers."""
+    return command.due is not None and parse_rfc3339(command.due) <= utc_now()
