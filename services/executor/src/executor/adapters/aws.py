@@ -1,6 +1,5 @@
 """AWS by boto3: clients, errors, and Route 53 for domains. The same code serves every compatible endpoint."""
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from executor.adapters.threads import in_thread
 from executor.operators.ports import Record, Zone
 from stagewright.errors import Retryable, StagewrightError, Terminal
 from stagewright.ids import derived_id
@@ -80,7 +80,7 @@ class Threaded:
 
     async def _call(self, resource: str, work: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            return await in_thread(self._pool, work)
         except ClientError as error:
             raise self._refused(resource, code_of(error)) from error
         except BotoCoreError as error:

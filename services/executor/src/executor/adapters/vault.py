@@ -1,6 +1,5 @@
 """OpenBao or Vault: KV v2 by hvac, logged in by AppRole. Values go in and never come out here."""
 
-import asyncio
 import re
 import threading
 import time
@@ -12,6 +11,7 @@ import hvac
 import requests
 from hvac import exceptions
 
+from executor.adapters.threads import in_thread
 from stagewright.errors import Retryable, Terminal
 from stagewright.settings import VaultSettings
 
@@ -135,7 +135,7 @@ class VaultSecrets:
         return str(client.token)
 
     async def _call(self, work: Callable[[Any], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._attempt, work)
+        return await in_thread(self._pool, lambda: self._attempt(work))
 
     def _attempt(self, work: Callable[[Any], T]) -> T:
         try:
