@@ -127,7 +127,7 @@ class ExecutorSettings(_Part):
     dumps: str = Field(
         default="",
         description="where databases are dumped before they are dropped: a directory, or "
-        "`s3://bucket/prefix`; empty: `dumps` in the data directory",
+        "`s3://bucket/prefix` (no bucket of fronts); empty: `dumps` in the data directory",
     )
 
 
@@ -218,4 +218,16 @@ class Settings(BaseSettings):
             ]
             if missing:
                 raise ValueError(f"profile production needs {', '.join(missing)}")
+        return self
+
+    @model_validator(mode="after")
+    def _dumps_are_private(self) -> Self:
+        """Anybody may read the buckets of fronts, and a front's deployment removes what is not its own."""
+        bucket = self.executor.dumps.removeprefix("s3://").partition("/")[0]
+        fronts = f"{self.aws.bucket_prefix}-".lower()
+        if self.executor.dumps.startswith("s3://") and bucket.lower().startswith(fronts):
+            raise ValueError(
+                f"executor.dumps must not name a bucket that begins with {fronts} (aws.bucket_prefix): "
+                "anybody may read buckets of that name. Use a private bucket with another name"
+            )
         return self
