@@ -41,10 +41,14 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 ORDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+AWAY = re.compile(
+    "connection to server|server closed the connection|terminating connection|connection not open"
+    "|the database system is|could not receive data from server|could not send data to server"
+    "|SSL SYSCALL error|SSL connection has been closed|no connection to the server"
+)
+"""What pg_dump says of a server that is away, or went away meanwhile."""
 LONGEST_S = 86_400
 """The stage's own limit ends a dump long before."""
-
-
 MOMENT = "????????T??????.??????Z"
 
 
@@ -135,13 +139,14 @@ def dump(parameters: dict[str, Any], file: Path) -> None:
             f"--port={server['port']}", f"--username={server['user']}",
             f"--dbname={parameters['database']}", f"--file={file}",
         ],
-        cwd=file.parent, env=environment(PGPASSWORD=password, PGCONNECT_TIMEOUT="5"), timeout=LONGEST_S,
+        cwd=file.parent, timeout=LONGEST_S,
+        env=environment(PGPASSWORD=password, PGCONNECT_TIMEOUT="5", LC_ALL="C"),
     )  # fmt: skip
     if done.returncode:
         raise Failure(
             f"pg_dump failed: {tail(done.stderr, [password])}",
             "Mend what it says; database.bin names the directory of a pg_dump of the server's version.",
-            resource=f"database {parameters['database']}", retryable="connection to server" in done.stderr,
+            resource=f"database {parameters['database']}", retryable=bool(AWAY.search(done.stderr)),
         )  # fmt: skip
     sync(file)
 

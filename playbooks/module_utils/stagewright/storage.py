@@ -9,11 +9,12 @@ from typing import Any
 
 import boto3
 from ansible.module_utils.stagewright.commands import Failure
+from boto3.exceptions import S3UploadFailedError
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 AT_ONCE = 8
-ERRORS = (ClientError, BotoCoreError)
+ERRORS = (ClientError, BotoCoreError, S3UploadFailedError)
 
 
 def client(s3: dict[str, Any] | None) -> Any:
@@ -45,8 +46,10 @@ def remove(s3: Any, bucket: str, keys: Iterable[str]) -> None:
         list(pool.map(lambda key: s3.delete_object(Bucket=bucket, Key=key), keys))
 
 
-def refused(error: ClientError | BotoCoreError, bucket: str) -> Failure:
-    """What S3 says, in our words; without an answer from it, time may help."""
+def refused(error: Exception | None, bucket: str) -> Failure:
+    """What S3 says to one of ERRORS, in our words; without an answer from it, time may help."""
+    if isinstance(error, S3UploadFailedError):
+        error = error.__cause__ or error.__context__  # what was refused; itself it has only words
     if not isinstance(error, ClientError):
         return Failure(
             f"S3 does not answer ({type(error).__name__}).", "Check its endpoint and the network.",
