@@ -95,12 +95,17 @@ async def test_a_domain_of_another_environment_is_refused(caddy: ProxySettings, 
         await proxy.ensure(environment(), [route])
     assert raised.value.info.code == "proxy.domain_taken"
     assert first in raised.value.info.reason
+    assert domain in await proxy.taken(environment())
+    assert domain not in await proxy.taken(first)
 
 
 async def test_a_proxy_that_is_away_is_retryable(tmp_path) -> None:
     proxy = CaddyProxy(ProxySettings(admin=f"unix/{tmp_path}/no.sock"), AwsSettings())
     with pytest.raises(Retryable) as raised:
         await proxy.ensure("3", [SiteRoute("a.example.com", "/", "127.0.0.1:1")])
+    assert raised.value.info.code == "proxy.unavailable"
+    with pytest.raises(Retryable) as raised:
+        await proxy.taken("3")
     assert raised.value.info.code == "proxy.unavailable"
 
 

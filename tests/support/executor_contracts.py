@@ -35,7 +35,7 @@ class DnsContract(ABC):
         return f"z{uuid4().hex[:12]}.example"
 
     def operator(self, target: str = "192.0.2.10") -> EnvironmentDomainsOperator:
-        return EnvironmentDomainsOperator(memory_world(settings(target), dns=Route53(self.client())))
+        return EnvironmentDomainsOperator("3", memory_world(settings(target), dns=Route53(self.client())))
 
     def records(self, zone: str) -> set[tuple[str, str, str]]:
         """What a resolver would see, asked past the adapter."""

@@ -1,7 +1,7 @@
 """Ports in memory, and a world of them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,10 @@ class MemoryProxy:
         if routes and maintenance:
             self.maintenance.add(environment)
         return before != (self.sites.get(environment), environment in self.maintenance)
+
+    async def taken(self, environment: str) -> Collection[str]:
+        others = (routes for name, routes in self.sites.items() if name != environment)
+        return {route.domain for routes in others for route in routes}
 
 
 @dataclass

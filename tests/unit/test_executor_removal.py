@@ -8,7 +8,7 @@ import pytest
 
 from executor.handling import Context
 from executor.operators.documents import removal_document
-from executor.operators.ports import Running
+from executor.operators.ports import Running, SiteRoute
 from executor.operators.world import World
 from executor.stages import handlers
 from stagewright.contracts.commands import (
@@ -129,6 +129,18 @@ async def test_records_are_removed_as_they_were_written() -> None:
     command = the(DeconfigureEnvironment, records=records)
     assert (await run(where, command)).changed == ("api.lab.example.com",)
     assert (await run(where, command)).changed == ()
+
+
+async def test_a_record_that_another_environment_uses_by_now_stays() -> None:
+    where = world()
+    records = (await run(where, make.configure())).records
+    route = SiteRoute("api.lab.example.com", "/", "127.0.0.1:3001")
+    await where.proxy.ensure("4", [route])
+    command = the(DeconfigureEnvironment, records=records)
+    assert (await run(where, command)).changed == ()
+    await where.proxy.ensure("4", [])
+    await where.proxy.ensure("3", [route])
+    assert (await run(where, command)).changed == ("api.lab.example.com",)
 
 
 def create(*services: Any, pins: tuple[ServiceSecrets, ...] = ()) -> CreateVariables:

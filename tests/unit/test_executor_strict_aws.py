@@ -36,7 +36,7 @@ class TestStrictBuckets(BucketsContract):
 
 
 def dns_operator(client: StrictRoute53) -> EnvironmentDomainsOperator:
-    return EnvironmentDomainsOperator(memory_world(settings(), dns=Route53(client)))
+    return EnvironmentDomainsOperator("3", memory_world(settings(), dns=Route53(client)))
 
 
 def bucket_operator(client: StrictS3) -> EnvironmentOperator:
@@ -83,7 +83,7 @@ async def test_a_cname_at_the_apex_is_refused_before_anything_is_written() -> No
     world = memory_world(settings("proxy.example.net"), dns=Route53(client))
     await Route53(client).create_zone("makeitsaas.com")
     with pytest.raises(Terminal) as raised:
-        await EnvironmentDomainsOperator(world).configure(["makeitsaas.com"])
+        await EnvironmentDomainsOperator("3", world).configure(["makeitsaas.com"])
     assert raised.value.info.code == "dns.apex_cname"
     assert "change_resource_record_sets" not in client.weather.calls
 

@@ -62,7 +62,7 @@ async def configure_environment(
     world: World, command: ConfigureEnvironment, context: Context
 ) -> EnvironmentConfigured:
     """Every domain points at the proxy."""
-    records, changed = await EnvironmentDomainsOperator(world).configure(command.domains)
+    records, changed = await EnvironmentDomainsOperator(command.environment, world).configure(command.domains)
     return context.answer(EnvironmentConfigured, records=records, changed=changed)
 
 
@@ -138,8 +138,8 @@ async def delete_variables(world: World, command: DeleteVariables, context: Cont
 async def deconfigure_environment(
     world: World, command: DeconfigureEnvironment, context: Context
 ) -> EnvironmentDeconfigured:
-    """The records are gone, as far as they were as we wrote them."""
-    changed = await EnvironmentDomainsOperator(world).deconfigure(command.records)
+    """The records are gone, as far as they were as we wrote them and are no other environment's now."""
+    changed = await EnvironmentDomainsOperator(command.environment, world).deconfigure(command.records)
     return context.answer(EnvironmentDeconfigured, changed=changed)
 
 

@@ -7,7 +7,7 @@ fails; `If-Match` rejects it where somebody else was quicker. Source: caddyserve
 import asyncio
 import random
 import ssl
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import httpx
@@ -56,7 +56,21 @@ class CaddyProxy:
                     # Every change restarts the admin endpoint, also under the feet of others; whether ours
                     # was taken shows when it is read again.
                     said = type(error).__name__
-                await asyncio.sleep(random.uniform(0, 0.05 * (attempt + 1)))  # noqa: S311 - spreads rivals
+                await _aside(attempt)
+        raise self._unavailable(said)
+
+    async def taken(self, environment: str) -> Collection[str]:
+        """See `Proxy.taken`."""
+        said = "it does not answer"
+        async with self._client() as admin:
+            for attempt in range(_ATTEMPTS):
+                try:
+                    config, _ = await _read(admin)
+                except httpx.HTTPError as error:
+                    said = type(error).__name__
+                    await _aside(attempt)
+                else:
+                    return taken_domains(config, environment).keys()
         raise self._unavailable(said)
 
     def _wanted(
@@ -108,6 +122,11 @@ class CaddyProxy:
             "Check that the proxy runs.",
             retry_after=1.0,
         )
+
+
+async def _aside(attempt: int) -> None:
+    """Let rivals, and the restart of the admin endpoint, pass by."""
+    await asyncio.sleep(random.uniform(0, 0.05 * (attempt + 1)))  # noqa: S311 - spreads rivals
 
 
 async def _read(admin: httpx.AsyncClient) -> tuple[dict[str, Any] | None, str]:

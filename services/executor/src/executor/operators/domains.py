@@ -10,9 +10,10 @@ from stagewright.errors import Terminal
 
 
 class EnvironmentDomainsOperator:
-    """Acts on public DNS; every method may be repeated at will."""
+    """Acts on public DNS for one environment; every method may be repeated at will."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, environment: str, world: World) -> None:
+        self._environment = environment
         self._world = world
 
     async def configure(self, domains: Sequence[str]) -> tuple[tuple[DnsRecord, ...], tuple[str, ...]]:
@@ -36,14 +37,14 @@ class EnvironmentDomainsOperator:
     async def deconfigure(self, records: Sequence[DnsRecord]) -> tuple[str, ...]:
         """Remove these records where they are as they were written; the names of those that were there.
 
-        Every zone that can hold a name is asked: a more specific one may have come later.
+        Every zone that can hold a name is asked: a more specific one may have come later. A domain that the
+        proxy serves for another environment by now has become that one's, record and all.
         """
+        taken = await self._world.proxy.taken(self._environment)
+        ours = [record for record in records if record.name not in taken]
         zones = await self._world.dns.zones()
         removed = await all_of(
-            [
-                self._remove(zone, [record for record in records if within(record.name, zone)])
-                for zone in zones
-            ]
+            [self._remove(zone, [record for record in ours if within(record.name, zone)]) for zone in zones]
         )
         return tuple(sorted({name for names in removed for name in names}))
 

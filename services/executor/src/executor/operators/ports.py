@@ -1,7 +1,7 @@
 """What operators ask of the world. Each port has a real adapter, and a strict double in the tests."""
 
 import shlex
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -202,6 +202,10 @@ class Proxy(Protocol):
             Terminal: `proxy.invalid`: the proxy refused the configuration, and serves the old one still;
                 `proxy.domain_taken`: another environment serves one of the domains.
         """
+        ...
+
+    async def taken(self, environment: str) -> Collection[str]:
+        """The domains of all other environments' sites."""
         ...
 
 
