@@ -180,3 +180,5 @@ async def test_nothing_can_be_destroyed(openbao: OpenBao, vault: VaultSecrets, e
         play.secrets.kv.v2.destroy_secret_versions(path, [1], mount_point="stagewright")
     with pytest.raises(hvac.exceptions.Forbidden):
         play.secrets.kv.v2.delete_metadata_and_all_versions(path, mount_point="stagewright")
+    with pytest.raises(hvac.exceptions.Forbidden):
+        play.secrets.kv.v2.update_metadata(path, max_versions=1, mount_point="stagewright")

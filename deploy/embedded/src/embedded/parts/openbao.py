@@ -21,13 +21,16 @@ EXECUTOR = "executor"
 TOKEN_TTL = "1h"  # noqa: S105 - a duration
 
 POLICY = f"""
-path "{MOUNT}/data/environments/*" {{ capabilities = ["create", "read", "update", "patch"] }}
-path "{MOUNT}/metadata/environments/*" {{ capabilities = ["create", "read", "update", "patch", "list"] }}
+path "{MOUNT}/data/environments/*" {{ capabilities = ["create", "read", "update"] }}
+path "{MOUNT}/metadata/environments/*" {{ capabilities = ["read", "list"] }}
 path "{MOUNT}/delete/environments/*" {{ capabilities = ["update"] }}
 path "{MOUNT}/undelete/environments/*" {{ capabilities = ["update"] }}
 path "{MOUNT}/data/platform/*" {{ capabilities = ["read"] }}
 """
-"""What an executor may: the secrets of environments, but not destroy them, and read the platform's own."""
+"""What an executor may: the secrets of environments, but not destroy them, and read the platform's own.
+
+Who may write metadata may set how many versions are kept, which destroys the others.
+"""
 
 
 def program(
