@@ -192,6 +192,17 @@ def test_the_childs_environment_is_small(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert found["npm_config_registry"] == "https://mirror.example.com"
 
 
+def test_what_another_executor_swept_meanwhile_is_no_ones_trouble(tmp_path: Path) -> None:
+    left = tmp_path / "stagewright-run-99999999-left"
+    left.mkdir()
+    # As it looks when it is gone between being listed and being looked at.
+    (tmp_path / "stagewright-run-99999999-gone").symlink_to(tmp_path / "nowhere")
+    with ansible_directory.private_directory(tmp_path) as directory:
+        assert directory.is_dir()
+        assert not left.exists()
+    assert not directory.exists()
+
+
 def test_extra_variables_are_paths_and_the_token_is_a_file_of_its_own(tmp_path: Path) -> None:
     server = ServerSettings(name="far", address="203.0.113.7", connection="ssh")
     playbook = Playbook("deploy_node", server, {"description": "{{ 1 }}"}, 10, "run")

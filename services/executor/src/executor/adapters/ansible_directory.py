@@ -57,9 +57,15 @@ def _sweep(parent: Path) -> None:
     """Remove what executors that were killed left behind: there may be a token in it."""
     for path in parent.glob(f"{_PREFIX}*"):
         owner = path.name.removeprefix(_PREFIX).split("-", 1)[0]
-        ours = path.stat().st_uid == os.getuid()
-        if ours and owner.isdigit() and not psutil.pid_exists(int(owner)):
+        if owner.isdigit() and not psutil.pid_exists(int(owner)) and _is_ours(path):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return path.stat().st_uid == os.getuid()
+    except FileNotFoundError:
+        return False  # another executor's, and done
 
 
 def prepare(directory: Path, playbook: Playbook, file: Path, token: str) -> None:
