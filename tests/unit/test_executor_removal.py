@@ -8,7 +8,7 @@ import pytest
 
 from executor.handling import Context
 from executor.operators.documents import removal_document
-from executor.operators.ports import Running, SiteRoute
+from executor.operators.ports import Running, SiteRoute, TaskProgress
 from executor.operators.world import World
 from executor.stages import handlers
 from stagewright.contracts.commands import (
@@ -74,6 +74,26 @@ async def test_the_allocation_decides_what_is_removed(service, place: Allocation
     assert outcome.run == f"BAO_TOKEN=… /srv/runs/{command.command_id}/run.sh"
     (ran,) = playbooks.runs
     assert (ran.name, ran.variables["allocation"]) == (playbook, place.model_dump(exclude_none=True))
+
+
+@pytest.mark.parametrize(
+    ("place", "wanted", "dump", "said"),
+    [
+        (API, True, None, ["Dump the database"]),
+        (API, True, "/dumps/3/7/x.dump", []),
+        (API, False, None, []),
+        (API.model_copy(update={"database": None}), True, None, []),
+    ],
+)
+async def test_that_a_wanted_dump_is_nowhere_is_said(
+    place: Allocation, wanted: bool, dump: str | None, said: list[str]
+) -> None:
+    lines: list[TaskProgress] = []
+    where = world(playbooks=MemoryPlaybooks(facts={"dump": dump}))
+    command = remove(make.deployable("7"), place, dump=wanted)
+    outcome = await run(where, command, log=lambda _command, progress: lines.append(progress))
+    assert outcome.dump == dump
+    assert [line.task for line in lines if line.status == "skipped"] == said
 
 
 @pytest.mark.parametrize("place", [Allocation(service="8", bucket="stagewright-3"), Allocation(service="7")])

@@ -5,8 +5,9 @@ from typing import cast
 
 from executor.operators.documents import deployment_document, removal_document
 from executor.operators.observing import observed
-from executor.operators.ports import OnTask, Playbook
+from executor.operators.ports import OnTask, Playbook, TaskProgress
 from executor.operators.world import World, all_of
+from stagewright.clock import rfc3339, utc_now
 from stagewright.contracts.commands import DeployService, RemoveService
 from stagewright.contracts.events import InspectedService
 from stagewright.contracts.work import Deployable, Deployed, Health
@@ -112,7 +113,10 @@ class ServiceOperator:
             ),
             on_task,
         )
-        return Removal(result.facts.get("dump"), result.changed, result.command)
+        dump = result.facts.get("dump")
+        if command.dump and place.database is not None and dump is None:
+            await on_task(_undumped(place.database))
+        return Removal(dump, result.changed, result.command)
 
     def _check(self, place: str | int | None) -> None:
         if place is None:
@@ -122,3 +126,13 @@ class ServiceOperator:
                 "the command brings no place for the service.",
                 "Report this with the order's events: allocation comes before it.",
             )
+
+
+def _undumped(database: str) -> TaskProgress:
+    """Nobody shall believe that there is a dump."""
+    return TaskProgress(
+        "Dump the database",
+        "skipped",
+        rfc3339(utc_now()),
+        detail=f"{database} is gone already, and no dump of it by this order is found from this machine",
+    )
