@@ -168,6 +168,12 @@ class Before:
         current = process.place.current
         self.target = Path(os.readlink(current)) if current.is_symlink() else None  # noqa: PTH115
         self.program = process.program.read_text() if process.program.is_file() else None
+        deployed = read_json(process.place.deployed)
+        last = deployed.get("commit")
+        if self.target and last != self.target.name and last and (process.place.releases / last).is_dir():
+            # An attempt was cut off after its switch: what it switched to has never been seen to run.
+            earlier = Process({**process.parameters, "commit": last, "type": deployed["type"]})
+            self.target, self.program = Path("releases") / last, earlier.program_text()
 
     def restore(self) -> bool:
         """Have the version before run again, as it was; False where there was none."""
@@ -189,7 +195,7 @@ def ensure(parameters: dict[str, Any]) -> dict[str, Any]:
     process = Process(parameters)
     program = process.program_text()
     digest = process.digest(program)
-    runs = process.supervisor.state(process.name) == "RUNNING"
+    runs = process.supervisor.state(process.name) in UP
     same = runs and process.fingerprint.is_file() and process.fingerprint.read_text() == digest
     if parameters["restart"] or not same:
         return started(process, program, digest)

@@ -244,7 +244,10 @@ def _supervisorctl(settings: ServerSettings, *arguments: str) -> str:
 
 
 def _alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def supervised_pid(settings: ServerSettings, name: str) -> int:

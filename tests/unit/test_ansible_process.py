@@ -125,6 +125,20 @@ def test_the_version_before_runs_again_after_one_that_falls(server: Server) -> N
     assert server.supervisor.running == server.before
 
 
+def test_an_attempt_that_was_cut_off_is_not_what_to_go_back_to(server: Server) -> None:
+    server.write(OLD, "good")
+    server.deploy(OLD)
+    before = server.supervisor.running
+    (server.root / "current").unlink()
+    (server.root / "current").symlink_to(Path("releases") / NEW)
+    (server.home / "conf.d/e-s.ini").write_text("the new program")
+    (server.root / ".running").unlink()
+    server.supervisor.running = None
+    with pytest.raises(Exception, match="does not stay up"):
+        server.deploy(NEW)
+    assert server.supervisor.running == before
+
+
 def test_a_foreign_listener_leaves_the_version_before_running(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
