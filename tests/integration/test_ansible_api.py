@@ -105,6 +105,30 @@ async def test_what_crashes_fails_with_its_last_words_and_the_old_release_runs_o
     assert read_json(world.service_dir("3", "72") / "deployed.json")["commit"] == first
 
 
+async def test_a_secret_that_it_cannot_live_with_leaves_the_same_release_running_with_the_old_one(
+    ansible_world: AnsibleWorld,
+) -> None:
+    world = ansible_world
+    source = (
+        "if (process.env.TOKEN === 'canary-bad') throw new Error('this token is no good');\n"
+        "require('http').createServer((_, r) => r.end(process.env.TOKEN))"
+        ".listen(process.env.PORT, '127.0.0.1')"
+    )
+    files = {"package.json": '{"main": "index.js"}', "index.js": source}
+    address, commit = world.repository("choosy", files)
+    good = await world.secret("environments/3/services/81/TOKEN", "canary-good")
+    bad = await world.secret("environments/3/variables/TOKEN", "canary-bad")
+    command = api_command(world, service="81", url=address, commit=commit, secrets=(good,))
+    await world.run(command)
+    with pytest.raises(Terminal, match="no good"):
+        await world.run(command.model_copy(update={"secrets": (bad,)}))
+    port = command.allocation.port
+    await eventually(lambda: get(f"http://127.0.0.1:{port}/").text == "canary-good", timeout=5)
+    release = (world.service_dir("3", "81") / "current").resolve()
+    assert "canary-good" in (release / ".env").read_text()
+    assert not list(release.glob(".*.before"))
+
+
 async def test_a_python_api_gets_its_variables_and_a_venv(ansible_world: AnsibleWorld) -> None:
     world = ansible_world
     app = (
