@@ -26,9 +26,10 @@ def environment_decision(order: Order, environment: EnvironmentState) -> Environ
     before, after = _settled(order, environment)
     changed = [name for name in after if before[name] != after[name]]
     known = bool(environment.domains or environment.services)
+    reasons = [f"{name} changes" for name in changed] if known else ["nothing is deployed there yet"]
     return EnvironmentDecision(
         decision="unchanged" if not changed else "update" if known else "create",
-        reasons=tuple(f"{name} changes" for name in changed) or ("same as configured",),
+        reasons=tuple(reasons) if changed else ("same as configured",),
         before={name: before[name] for name in changed},
         after={name: after[name] for name in changed},
     )
