@@ -89,6 +89,7 @@ def _orders() -> tuple[BaseModel, ...]:
             **_SUMMARY.model_dump(),
             description="the first one",
             queue_position=1,
+            waits_for="o-0",
             submitted_by="ann",
             purpose="apply",
             on_failure="revert",

@@ -223,6 +223,7 @@ def test_an_order_waits_for_the_approval_of_somebody_else() -> None:
     assert refused(saga, "approve", by="ann") == "approval.own_order"
     saga.ask("approve").then(OrderApproved, ConfigureEnvironment)
     saga.ask("approve").then_nothing()
+    assert refused(saga, "approve", by="cara") == "approval.given"
     saga.finish()
     assert saga.order().status == "succeeded"
 
@@ -230,6 +231,7 @@ def test_an_order_waits_for_the_approval_of_somebody_else() -> None:
 def test_a_rejection_and_silence_are_both_a_no() -> None:
     saga = awaiting().ask("reject", why="not on Friday").then(OrderEnded, EnvironmentReleased)
     assert saga.order().error.code == "approval.rejected"  # type: ignore[union-attr]
+    assert refused(saga, "retry") == "order.denied"
     saga = awaiting().pass_time(86_399).then_nothing()
     saga.pass_time(2).then(OrderEnded, EnvironmentReleased)
     assert saga.order().error.code == "approval.expired"  # type: ignore[union-attr]

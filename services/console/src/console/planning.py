@@ -1,10 +1,12 @@
 """Having a plan made: by the services, of what is really there."""
 
 import asyncio
+from collections.abc import Callable
 
 from console.client import Console
 from console.following import Entry
 from console.waiting import wait_for_end
+from stagewright.contracts.events import CommandFailed
 from stagewright.contracts.order_events import OrderEnded
 from stagewright.contracts.queries import PlanReply, PlanView
 from stagewright.errors import ErrorInfo, StagewrightError
@@ -21,8 +23,12 @@ class PlanNotMade(Exception):  # noqa: N818 - an outcome, told to people
         self.info = info
 
 
-async def make_plan(console: Console, body: bytes, *, by: str | None = None) -> PlanView | PlanReply:
+async def make_plan(
+    console: Console, body: bytes, *, by: str | None = None, on_failure: Callable[[ErrorInfo], None]
+) -> PlanView | PlanReply:
     """The plan of an order, made from facts; or the reply that rejects the order.
+
+    `on_failure` is told of what could not be looked at and is tried again.
 
     Raises:
         PlanNotMade: inspecting or planning failed.
@@ -35,6 +41,8 @@ async def make_plan(console: Console, body: bytes, *, by: str | None = None) -> 
     def on_entry(entry: Entry) -> None:
         if isinstance(entry.message, OrderEnded) and entry.message.error:
             errors.append(entry.message.error)
+        elif isinstance(entry.message, CommandFailed) and entry.message.error.kind == "retryable":
+            on_failure(entry.message.error)
 
     if await wait_for_end(console, reply.order_id, on_entry) == "succeeded":
         return await _view(console, reply.order_id)

@@ -88,6 +88,7 @@ class OrderView(Contract):
     received_at: str
     finished_at: str | None = None
     queue_position: int | None = Field(default=None, description="1 is next; None when it has begun")
+    waits_for: str | None = Field(default=None, description="the order that has the environment meanwhile")
     submitted_by: str
     purpose: Purpose
     on_failure: OnFailure

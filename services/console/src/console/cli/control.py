@@ -162,6 +162,8 @@ async def _ask(console: Console, verb: Verb, request: ControlRequest, output: Fo
         print_json(reply)
     else:
         _print(verb, reply)
+    if reply.error is not None and reply.error.code == "order.unknown":
+        return Exit.INVALID
     return Exit.DONE if reply.status == "done" else Exit.FAILED
 
 

@@ -1,5 +1,7 @@
 """`stagewright logs`."""
 
+import contextlib
+import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,6 +17,7 @@ from console.narration import Narrator
 from console.waiting import wait_for_end
 from stagewright.contracts.base import Stage
 from stagewright.contracts.queries import AttemptList
+from stagewright.errors import StagewrightError
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ async def _logs(order_id: str, part: Part, output: Format, *, follow: bool) -> E
     async with connected(load_settings()) as console:
         if follow:
             await _must_exist(console, order_id)
+            await say_queue(console, order_id)
             end = await wait_for_end(console, order_id, on_entry)
             return Exit.DONE if end == "succeeded" else Exit.FAILED
         entries = await console.history(order_id)
@@ -108,6 +112,14 @@ async def _logs(order_id: str, part: Part, output: Format, *, follow: bool) -> E
     if entries and not any(part.has(entry) for entry in entries):
         stop(Exit.INVALID, f"Nothing was said there. See: stagewright logs {order_id} --attempts")
     return Exit.DONE
+
+
+async def say_queue(console: Console, order_id: str) -> None:
+    """What an order waits for, on standard error: until its turn nothing is said of it."""
+    with contextlib.suppress(StagewrightError):
+        view = await console.order(order_id)
+        if view.queue_position:
+            print(views.waiting(view), file=sys.stderr, flush=True)
 
 
 async def _must_exist(console: Console, order_id: str) -> None:

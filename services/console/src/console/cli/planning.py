@@ -12,6 +12,7 @@ from console.cli.sending import as_body, print_rejected
 from console.client import connected
 from console.planning import PlanNotMade, make_plan
 from stagewright.contracts.queries import PlanReply, PlanView
+from stagewright.errors import ErrorInfo
 
 PLAN_TIMEOUT = 120.0
 """Seconds that a plan may take where nobody says it: repositories are asked for their commits."""
@@ -44,9 +45,13 @@ def planned(
 async def _planned(body: bytes, by: str, *, offline: bool, timeout: float) -> PlanView | PlanReply:
     async with asyncio.timeout(timeout), connected(load_settings()) as console:
         if not offline:
-            return await make_plan(console, body, by=by)
+            return await make_plan(console, body, by=by, on_failure=_say_again)
         reply = await console.plan(body, by=by, offline=True)
         return reply.plan or reply
+
+
+def _say_again(info: ErrorInfo) -> None:
+    print(f"Trying again: {info.resource}: {info.reason} [{info.code}]", file=sys.stderr, flush=True)
 
 
 def must_be_able_to_ask(output: Format) -> None:

@@ -44,7 +44,7 @@ def order_list(view: OrderList, *, narrowed: bool = False) -> Iterator[str]:
     )
     yield from table(("ORDER", "ENVIRONMENT", "ACTION", "STATUS", "RECEIVED", "TOOK"), rows)
     if view.next:
-        yield f"More: stagewright orders list --before {view.next}"
+        yield f"More: the same command with --before {view.next}"
 
 
 def order(view: OrderView) -> Iterator[str]:
@@ -80,7 +80,7 @@ def _standing(view: OrderView) -> Iterator[str]:
     """What it waits for, and what people said of it."""
     again = f"stagewright orders {{}} {view.order_id}"
     if view.queue_position:
-        yield f"Waits for its environment, place {view.queue_position}"
+        yield waiting(view)
     if view.approval and view.approval.approved_by:
         yield f"Approved by {view.approval.approved_by}"
     if view.status == "awaiting_approval" and view.approval:
@@ -99,10 +99,24 @@ def _standing(view: OrderView) -> Iterator[str]:
         yield "What the order had done is reversed"
 
 
+def waiting(view: OrderView) -> str:
+    """What an order in the queue waits for."""
+    return f"Waits for its environment, place {view.queue_position}; order {view.waits_for} has it now"
+
+
 def addresses(view: EnvironmentView) -> list[str]:
     """Where an environment's services are reached, and whether they say that they are ready."""
     rows = [(each.id, each.health or "", each.url or "") for each in view.services]
-    return ["", *table(("SERVICE", "HEALTH", "URL"), rows)] if rows else []
+    found = ["", *table(("SERVICE", "HEALTH", "URL"), rows)] if rows else []
+    return [*found, *maintenance(view)] if rows else []
+
+
+def maintenance(view: EnvironmentView) -> list[str]:
+    """That every address answers 503, where it is so."""
+    if not view.maintenance:
+        return []
+    end = f"stagewright environments maintenance {view.environment_id} off"
+    return [f"In maintenance: every domain answers 503. End it: {end}"]
 
 
 def _stage(stage: StageView) -> tuple[str, ...]:
@@ -146,10 +160,7 @@ def environment(view: EnvironmentView) -> Iterator[str]:
     yield f"Environment {view.environment_id}"
     yield f"Domains: {', '.join(view.domains) or 'none'}"
     yield f"Revision {view.revision}{f', last order {view.last_order}' if view.last_order else ''}"
-    if view.maintenance:
-        yield "In maintenance: every domain answers 503. End it: " + (
-            f"stagewright environments maintenance {view.environment_id} off"
-        )
+    yield from maintenance(view)
     if view.active_order:
         yield f"Order {view.active_order} is at work on it"
     if view.queue:

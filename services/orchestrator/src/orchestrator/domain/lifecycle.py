@@ -44,7 +44,7 @@ def _refusal(state: OrderState, code: str, reason: str, remedy: str) -> Terminal
 
 
 def _cancel(draft: Draft, state: OrderState, request: ControlRequest, policy: Policy) -> None:
-    if state.cancelled is not None:
+    if state.cancelled is not None and not state.ended:
         return
     if state.ended:
         raise _refusal(state, "order.ended", f"the order has {_how(state)}.", "There is nothing to cancel.")
@@ -128,10 +128,21 @@ def _retry(draft: Draft, state: OrderState, request: ControlRequest, policy: Pol
     advancing.claim(draft, name, state.order_id, policy)
 
 
+_DENIALS = {"approval.rejected", "approval.expired", "plan.outdated", "plan.other_order", "plan.unknown"}
+"""What people, or what they bound the order to, said no to: it is not begun again behind their backs."""
+
+
 def _check_retry(draft: Draft, state: OrderState, request: ControlRequest) -> None:
     """An order may go on only where it stopped: an older one must not undo what came after it."""
     if state.status == "succeeded" or state.purpose == "plan":
         raise _refusal(state, "order.ended", "the order has nothing that failed.", "Submit a new order.")
+    if state.error is not None and state.error.code in _DENIALS:
+        raise _refusal(
+            state,
+            "order.denied",
+            f"its plan was denied: {state.error.reason}",
+            "Change the order where it must be, and submit it under a new id.",
+        )
     known = draft.environment(state.wanted.environment)
     if known.last_order != state.order_id or known.owner is not None:
         raise _refusal(
@@ -140,7 +151,8 @@ def _check_retry(draft: Draft, state: OrderState, request: ControlRequest) -> No
             "another order has the environment or has had it since, or this one never had it.",
             "Submit the order again under a new id.",
         )
-    failed = {line.service for line in state.decisions} - state.deployed
+    needed = (line.service for line in state.decisions if line.decision not in {"unchanged", "drop"})
+    failed = set(needed) - state.deployed
     if request.service is not None and request.service not in failed:
         raise _refusal(
             state,
@@ -151,8 +163,15 @@ def _check_retry(draft: Draft, state: OrderState, request: ControlRequest) -> No
 
 
 def _approve(draft: Draft, state: OrderState, request: ControlRequest, policy: Policy) -> None:
-    if state.approved_by is not None:
+    if state.approved_by == request.by:
         return
+    if state.approved_by is not None:
+        raise _refusal(
+            state,
+            "approval.given",
+            f"{state.approved_by} approved the plan already.",
+            f"See how the order goes on: stagewright orders show {state.order_id}",
+        )
     _awaiting(state)
     if request.by == state.submitted_by:
         raise _refusal(

@@ -111,10 +111,11 @@ class Queries:
         """One order, with its place in the queue while it waits."""
         query = OrderQuery.model_validate_json(body)
         view = order_view(self._order(query.order_id), self._https_port)
-        queue = self._known(view.environment_id).queue
-        if view.order_id not in queue:
+        known = self._known(view.environment_id)
+        if view.order_id not in known.queue:
             return view
-        return view.model_copy(update={"queue_position": queue.index(view.order_id) + 1})
+        place = known.queue.index(view.order_id) + 1
+        return view.model_copy(update={"queue_position": place, "waits_for": known.owner})
 
     async def orders_list(self, body: bytes) -> OrderList:
         """Orders, newest first, a page at a time."""
