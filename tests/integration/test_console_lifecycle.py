@@ -113,7 +113,7 @@ async def test_pause_resume_and_cancel(server: Bus, system: Backend) -> None:
 
 async def test_what_cannot_be_asked_is_refused_or_invalid(server: Bus, system: Backend) -> None:
     unknown = await run(server, "orders", "cancel", "nobody")
-    assert unknown.code == 1
+    assert unknown.code == 2
     assert unknown.err.startswith("Refused: orders[nobody]")
     as_json = await run(server, "orders", "cancel", "nobody", "-o", "json")
     assert json.loads(as_json.out)["error"]["code"] == "order.unknown"
