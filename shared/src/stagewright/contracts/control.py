@@ -11,7 +11,7 @@ VERBS: tuple[Verb, ...] = ("cancel", "pause", "resume", "retry", "approve", "rej
 
 
 class ControlRequest(Contract):
-    """Body of `control.orders.<verb>`; `service` is for `retry` alone. Safe to repeat."""
+    """Body of `control.orders.<verb>`; `service` is for `retry` alone. Asked twice it is done once."""
 
     order_id: OrderId
     by: Person
